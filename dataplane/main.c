@@ -2,6 +2,7 @@
 /*
  * portcullis: starts DPDK, the workers and the control loop, which is this thread.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
 #include <sched.h>
@@ -143,7 +144,7 @@ lcore_map(const struct policy_node *node, const int *cores, char *text, size_t s
 static bool
 start_eal(const struct policy_node *node)
 {
-	char lcores[2048], megabytes[16];
+	char lcores[2048], megabytes[16], prefix[64];
 	unsigned int mib = memory_mib(node), huge = huge_mib();
 	int cores[POLICY_MAX_WORKERS];
 	char *argv[24];
@@ -154,7 +155,6 @@ start_eal(const struct policy_node *node)
 	lcore_map(node, cores, lcores, sizeof(lcores));
 	snprintf(megabytes, sizeof(megabytes), "%u", mib);
 	argv[argc++] = (char *)"portcullis";
-	argv[argc++] = (char *)"--in-memory";
 	argv[argc++] = (char *)"--no-telemetry";
 	argv[argc++] = (char *)"--iova-mode=va";
 	argv[argc++] = (char *)"--log-level=lib.eal:error";
@@ -162,10 +162,15 @@ start_eal(const struct policy_node *node)
 	argv[argc++] = lcores;
 	argv[argc++] = (char *)"-m";
 	argv[argc++] = megabytes;
-	if (huge < mib)
+	snprintf(prefix, sizeof(prefix), "--file-prefix=portcullis-%d", (int)getpid());
+	argv[argc++] = prefix;
+	if (huge < mib) { /* DPDK 22.11 does not take --in-memory beside --no-huge */
 		argv[argc++] = (char *)"--no-huge";
-	else
+		argv[argc++] = (char *)"--no-shconf";
+	} else {
+		argv[argc++] = (char *)"--in-memory";
 		argv[argc++] = (char *)"--single-file-segments";
+	}
 	argv[argc] = NULL;
 	if (rte_eal_init(argc, argv) < 0) {
 		say("error: DPDK could not be started: %s", rte_strerror(rte_errno));
@@ -421,10 +426,26 @@ control_loop(struct gateway *gateway)
 
 /* --- the end ------------------------------------------------------------------------------------------ */
 
+/* EAL leaves its run-time folder behind. */
+static void
+remove_runtime_dir(const char *path)
+{
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+
+	if (dir == NULL)
+		return;
+	while ((entry = readdir(dir)) != NULL)
+		unlinkat(dirfd(dir), entry->d_name, 0);
+	closedir(dir);
+	rmdir(path);
+}
+
 static void
 stop(struct gateway *gateway)
 {
 	struct worker_shared *shared = &gateway->shared;
+	char runtime_dir[256];
 
 	policy_admin_stop(gateway->admin);
 	if (gateway->eal) {
@@ -437,7 +458,9 @@ stop(struct gateway *gateway)
 		rte_mempool_free(shared->pools.data);
 		rte_mempool_free(shared->header_pool);
 		rte_mempool_free(shared->pools.indirect);
+		snprintf(runtime_dir, sizeof(runtime_dir), "%s", rte_eal_get_runtime_dir());
 		rte_eal_cleanup();
+		remove_runtime_dir(runtime_dir);
 	}
 	close_log(gateway->log);
 	policy_close(shared->policy);
