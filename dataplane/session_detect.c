@@ -3,6 +3,8 @@
  * What is to be done with a new downstream connection: the inbound decision matrix of
  * Istio (declared protocol x arriving bytes x mode), and the much shorter outbound one.
  */
+#include <stdio.h>
+
 #include "dataplane/session_internal.h"
 
 enum action {
@@ -122,6 +124,28 @@ decide(struct session *session)
 				   decide_inbound(session->verdict.inbound, &sniffed);
 }
 
+/* The sentence that a refusal by policy leaves in the log. */
+static void
+refuse_by_policy(struct session *session, enum session_cause cause, uint64_t now)
+{
+	const struct policy_inbound *inbound = session->verdict.inbound;
+	const struct policy_source *source = &inbound->source;
+	char place[288] = "", detail[768];
+
+	if (session->outbound || cause == SESSION_CLIENT_HELLO_TOO_LARGE) {
+		session_refuse(session, cause, NULL, now);
+		return;
+	}
+	if (*source->file != '\0')
+		snprintf(place, sizeof(place), " %s (%s:%d)", source->name, source->file,
+			 source->line);
+	snprintf(detail, sizeof(detail), "%s: port %u of workload %s is %s by %s%s",
+		 session_cause_text(cause),
+		 inbound->port != 0 ? inbound->port : session->downstream.tuple.local_port,
+		 inbound->workload->name, policy_mode_name(inbound->mode), source->kind, place);
+	session_refuse(session, cause, detail, now);
+}
+
 static void
 act(struct session *session, const struct decision *decision, uint64_t now)
 {
@@ -132,7 +156,7 @@ act(struct session *session, const struct decision *decision, uint64_t now)
 		session_start_server(session, decision->http, now);
 		break;
 	case ACTION_REFUSE:
-		session_refuse(session, decision->cause, NULL, now);
+		refuse_by_policy(session, decision->cause, now);
 		break;
 	case ACTION_BAD_REQUEST:
 		session_fail(session, SESSION_NOT_HTTP, false, NULL, now);

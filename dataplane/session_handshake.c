@@ -125,6 +125,8 @@ session_start_client(struct session *session, uint64_t now)
 	}
 	session->state = SESSION_UPSTREAM_HANDSHAKE;
 	handshake_deadline(session, now);
+	if (leg->clear.head != NULL) /* a server that spoke first: not TLS, the handshake says so */
+		tls_handshake_input(leg->handshake, tls_chain_take_all(&leg->clear));
 	session_queue_handshake(leg);
 }
 

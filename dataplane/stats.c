@@ -90,9 +90,9 @@ print_worker(FILE *out, const struct worker *worker, unsigned int index)
 		"{\"worker\":%u,\"crypto\":\"%s\",\"turns\":%" PRIu64 ",\"busy_cycles\":%" PRIu64
 		",\"idle_cycles\":%" PRIu64 ",\"sessions\":%u,\"connections\":%u,\"time_waits\":%u"
 		",\"redirected\":%" PRIu64 ",\"redirect_lost\":%" PRIu64 ",\"looped\":%" PRIu64
-		",\"unknown_reset\":%" PRIu64 ",\"log_lost\":%" PRIu64,
+		",\"unknown_reset\":%" PRIu64 ",\"low_memory\":%" PRIu64 ",\"log_lost\":%" PRIu64,
 		index, s.crypto, s.turns, s.busy_cycles, s.idle_cycles, s.sessions, s.connections,
-		s.time_waits, s.redirected, s.redirect_lost, s.looped, s.unknown_reset, s.log_lost);
+		s.time_waits, s.redirected, s.redirect_lost, s.looped, s.unknown_reset, s.low_memory, s.log_lost);
 	print_tcp(out, s.tcp);
 	print_net(out, s.net);
 	print_sessions(out, s.session);

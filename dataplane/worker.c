@@ -392,6 +392,25 @@ refuse(struct worker *worker, struct rte_mbuf *m, uint64_t now)
 	tcp_refuse(worker->tcp, m, now);
 }
 
+/* The last eighth of the buffers is for connections that there are already. Asked once a
+ * SYN, not once a packet. */
+static bool
+memory_is_low(struct worker *worker)
+{
+	const struct rte_mempool *pool = worker->shared->pools.data;
+
+	if (rte_mempool_avail_count(pool) >= pool->size / 8)
+		return false;
+	worker->stats.low_memory++;
+	return true;
+}
+
+static bool
+takes_connections(struct worker *worker)
+{
+	return !__atomic_load_n(&worker->shared->stop, __ATOMIC_RELAXED) && !memory_is_low(worker);
+}
+
 /* A connection begins. */
 static void
 stranger_syn(struct worker *worker, struct rte_mbuf *m, const struct tcp_tuple *tuple,
@@ -404,7 +423,7 @@ stranger_syn(struct worker *worker, struct rte_mbuf *m, const struct tcp_tuple *
 		client = in6addr_any;
 	policy_lookup(worker->snapshot, &client, &tuple->local, tuple->local_port, &verdict);
 	if (verdict.direction != POLICY_ROUTE_ON) {
-		if (__atomic_load_n(&worker->shared->stop, __ATOMIC_RELAXED) ||
+		if (!takes_connections(worker) ||
 		    !session_accept(worker->sessions, worker->snapshot, &verdict, m, path, now))
 			refuse(worker, m, now);
 	} else if (net_is_local(worker->net, &tuple->local)) {

@@ -63,6 +63,7 @@ struct worker_stats {
 	uint64_t redirect_lost;  /* its ring was full */
 	uint64_t looped;         /* segments between two workloads behind us */
 	uint64_t unknown_reset;  /* segments of no connection, answered with a reset */
+	uint64_t low_memory;     /* connections refused to keep buffers for the others */
 	uint32_t sessions, connections, time_waits;
 	const struct tcp_counters *tcp;
 	const struct net_counters *net;
