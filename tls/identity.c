@@ -218,7 +218,7 @@ load_key(struct loader *loader)
 		rc = 0;
 	else if (encrypted)
 		fail(loader, path, "the private key is encrypted with a passphrase");
-	else if (at_end_of_pem())
+	else if (memmem(file.data, file.len, "PRIVATE KEY-----", 16) == NULL)
 		fail(loader, path, "holds no PEM private key");
 	else
 		fail(loader, path, "the private key is not readable PEM: %s", last_reason());

@@ -95,9 +95,10 @@ tls_spiffe_in_domain(const char *id, const char *domain)
 {
 	size_t len = strlen(domain);
 
-	return strncmp(id, SPIFFE_SCHEME, SPIFFE_SCHEME_LEN) == 0 &&
-	       strncmp(id + SPIFFE_SCHEME_LEN, domain, len) == 0 &&
-	       id[SPIFFE_SCHEME_LEN + len] == '/';
+	if (strncmp(id, SPIFFE_SCHEME, SPIFFE_SCHEME_LEN) != 0)
+		return false;
+	id += SPIFFE_SCHEME_LEN;
+	return strcspn(id, "/") == len && id[len] == '/' && memcmp(id, domain, len) == 0;
 }
 
 /* --- SANs ------------------------------------------------------------------------------ */
