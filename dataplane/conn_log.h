@@ -75,7 +75,7 @@ struct conn_log_tls {
 	bool used;
 	bool verified;
 	uint16_t version;
-	char cipher[40];
+	char cipher[48];
 	char alpn[32];
 	char sni[256];
 	char peer[256];

@@ -495,11 +495,13 @@ session_ingress(struct session_engine *engine, uint64_t now)
 /* --- stage: crypto --------------------------------------------------------------------------------- */
 
 unsigned int
-session_crypto(struct session_engine *engine)
+session_crypto(struct session_engine *engine, uint64_t now)
 {
-	unsigned int done = tls_batch_run(engine->batch);
+	unsigned int done;
 	struct leg *leg;
 
+	tls_batch_set_time(engine->batch, now);
+	done = tls_batch_run(engine->batch);
 	while ((leg = tls_batch_next(engine->batch)) != NULL)
 		session_mark(leg->session);
 	return done;
@@ -612,11 +614,11 @@ run_session(struct session *session, uint64_t now)
 		break;
 	case SESSION_DOWNSTREAM_HANDSHAKE:
 		if (session->downstream.tcp_eof && !session->downstream.handshake_queued)
-			session_handshake_eof(&session->downstream, now);
+			session_handshake_eof(&session->downstream);
 		break;
 	case SESSION_UPSTREAM_HANDSHAKE:
 		if (session->upstream.tcp_eof && !session->upstream.handshake_queued)
-			session_handshake_eof(&session->upstream, now);
+			session_handshake_eof(&session->upstream);
 		else
 			set_room(&session->downstream, now);
 		break;

@@ -71,7 +71,7 @@ bool session_accept(struct session_engine *engine, const struct policy_snapshot 
 
 /* Each returns how much it did; 0 means idle. */
 unsigned int session_ingress(struct session_engine *engine, uint64_t now);
-unsigned int session_crypto(struct session_engine *engine);
+unsigned int session_crypto(struct session_engine *engine, uint64_t now);
 unsigned int session_handshakes(struct session_engine *engine, uint64_t now, uint64_t budget_cycles);
 unsigned int session_egress(struct session_engine *engine, uint64_t now);
 unsigned int session_flush(struct session_engine *engine, uint64_t now);

@@ -39,13 +39,20 @@ session_cause_of_tls(enum tls_cause cause)
 	return cause < TLS_CAUSE_MAX ? causes[cause] : SESSION_INTERNAL;
 }
 
-void
-session_queue_handshake(struct leg *leg)
+static void
+enqueue(struct leg *leg)
 {
-	if (leg->handshake_queued || !tls_handshake_ready(leg->handshake))
+	if (leg->handshake_queued)
 		return;
 	leg->handshake_queued = true;
 	TAILQ_INSERT_TAIL(&leg->session->engine->handshakes, leg, handshake_link);
+}
+
+void
+session_queue_handshake(struct leg *leg)
+{
+	if (tls_handshake_ready(leg->handshake))
+		enqueue(leg);
 }
 
 static void
@@ -206,16 +213,10 @@ handshake_done(struct leg *leg, uint64_t now)
 }
 
 void
-session_handshake_eof(struct leg *leg, uint64_t now)
+session_handshake_eof(struct leg *leg)
 {
-	static const char detail[] = "the peer closed in the middle of the TLS handshake";
-	struct session *session = leg->session;
-
-	session->engine->counters.handshakes_failed++;
-	if (leg->upstream)
-		session_upstream_failed(session, SESSION_TLS_TRUNCATED, detail, now);
-	else
-		session_fail(session, SESSION_TLS_TRUNCATED, false, detail, now);
+	tls_handshake_eof(leg->handshake);
+	enqueue(leg); /* the next step fails, unless what is there completes the handshake */
 }
 
 static void

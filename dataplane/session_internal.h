@@ -11,10 +11,6 @@
 #include "tls/chain.h"
 #include "tls/record.h"
 
-/* Payloads up to this size are packed into a buffer that is already held, so that ten
- * bytes do not pin two kilobytes. */
-#define SESSION_PACK_MAX 256
-
 /* How long the downstream is listened to after a local reply or an alert, so that a RST
  * for bytes on their way does not overtake it (RFC 9112 section 9.6). */
 #define SESSION_LINGER_US (2 * 1000 * 1000)
@@ -148,7 +144,7 @@ void session_detect(struct session *session, uint64_t now); /* bytes came, or th
 void session_start_server(struct session *session, bool http, uint64_t now);
 void session_start_client(struct session *session, uint64_t now);
 void session_queue_handshake(struct leg *leg);
-void session_handshake_eof(struct leg *leg, uint64_t now);
+void session_handshake_eof(struct leg *leg);
 enum session_cause session_cause_of_tls(enum tls_cause cause);
 
 /* session_upstream.c */

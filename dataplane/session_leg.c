@@ -4,38 +4,6 @@
 
 #include "dataplane/session_internal.h"
 
-/* True when `m`'s bytes fit behind those of `tail`, in room that is nobody else's. */
-static bool
-can_pack(struct rte_mbuf *tail, const struct rte_mbuf *m)
-{
-	return tail != NULL && m->data_len <= SESSION_PACK_MAX && RTE_MBUF_DIRECT(tail) &&
-	       rte_mbuf_refcnt_read(tail) == 1 && rte_pktmbuf_tailroom(tail) >= m->data_len;
-}
-
-/* Appends received plaintext; small buffers are copied into the last one. */
-static void
-append_packed(struct leg *leg, struct rte_mbuf *chain)
-{
-	struct tls_chain *clear = &leg->clear;
-
-	while (chain != NULL) {
-		struct rte_mbuf *m = chain;
-
-		chain = m->next;
-		m->next = NULL;
-		if (can_pack(clear->tail, m)) {
-			memcpy(rte_pktmbuf_mtod_offset(clear->tail, uint8_t *, clear->tail->data_len),
-			       rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
-			clear->tail->data_len += m->data_len;
-			clear->bytes += m->data_len;
-			leg->session->engine->counters.packed_bytes += m->data_len;
-			rte_pktmbuf_free_seg(m);
-		} else {
-			tls_chain_append(clear, m);
-		}
-	}
-}
-
 static void
 discard(struct rte_mbuf *chain)
 {
@@ -59,7 +27,8 @@ leg_pull(struct leg *leg)
 			tls_records_input(leg->records, chain);
 		} else {
 			leg->bytes_in += chain->pkt_len;
-			append_packed(leg, chain);
+			leg->session->engine->counters.packed_bytes +=
+				tls_chain_append_dense(&leg->clear, chain);
 		}
 	}
 	if (leg->records != NULL)

@@ -552,10 +552,10 @@ turn(struct worker *worker, uint64_t now)
 	feed_tcp(worker, loop, n_loop, SESSION_PATH_LOOP, now);
 
 	work += session_ingress(worker->sessions, now);
-	work += session_crypto(worker->sessions);
+	work += session_crypto(worker->sessions, now);
 	work += session_handshakes(worker->sessions, now, worker->handshake_budget);
 	work += session_egress(worker->sessions, now);
-	work += session_crypto(worker->sessions);
+	work += session_crypto(worker->sessions, now);
 	work += session_flush(worker->sessions, now);
 
 	work += session_timers(worker->sessions, now);
