@@ -38,6 +38,7 @@ enum yaml_kind {
 	YAML_STRING,  /* any other plain scalar, every quoted or block one */
 	YAML_LIST,
 	YAML_MAP,
+	YAML_REFUSED, /* an error was reported here; to be passed over in silence */
 };
 
 struct yaml_node {
