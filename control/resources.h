@@ -22,6 +22,7 @@
 
 #include "control/arena.h"
 #include "control/diagnostics.h"
+#include "control/policy.h"
 #include "control/schema.h"
 #include "control/yaml.h"
 
@@ -233,6 +234,12 @@ struct diagnostics_place resource_place(const struct yaml_node *node, const char
 
 /* RFC 3339, whole seconds. False: not a time. */
 bool resource_time(const char *text, int64_t *seconds);
+
+/* The protocol that a port declares, as Istio reads it: `protocol` (also appProtocol's names)
+ * where it is given, else what the name begins with ("http-web"), else POLICY_AUTO. False: an
+ * unknown `protocol`. `*udp` says that the port is not of TCP. */
+bool service_port_protocol(const struct service_port *port, enum policy_protocol *protocol,
+			   bool *udp);
 
 /* --- between resources.c and resources_check.c ------------------------------------------------- */
 

@@ -117,14 +117,14 @@ struct schema_pair {
 extern const struct schema_field schema_pair_key, schema_pair_value;
 /* A field initializer: {.name = "labels", SCHEMA_STRING_MAP(struct x, labels, n_labels)} with
  * a `struct schema_pair *labels`. */
-#define SCHEMA_STRING_MAP(type, array, count)                                                      \
-	.type = SCHEMA_MAP, SCHEMA_ARRAY_AT(type, array, count), .key = &schema_pair_key,          \
+#define SCHEMA_STRING_MAP(owner, array, count)                                                     \
+	.type = SCHEMA_MAP, SCHEMA_ARRAY_AT(owner, array, count), .key = &schema_pair_key,         \
 	.item = &schema_pair_value
 /* A list of strings: {.name = "hosts", SCHEMA_STRING_LIST(struct x, hosts, n_hosts)} with a
  * `const char **hosts`. */
 extern const struct schema_field schema_string_item; /* not empty */
-#define SCHEMA_STRING_LIST(type, array, count)                                                     \
-	.type = SCHEMA_LIST, SCHEMA_ARRAY_AT(type, array, count), .item = &schema_string_item
+#define SCHEMA_STRING_LIST(owner, array, count)                                                    \
+	.type = SCHEMA_LIST, SCHEMA_ARRAY_AT(owner, array, count), .item = &schema_string_item
 
 enum schema_flags {
 	/* What protobuf's JSON reader takes besides: snake_case for lowerCamelCase in field
