@@ -58,9 +58,10 @@ struct config_listener {
 };
 
 struct config {
+	const struct yaml_node *yaml; /* the document */
 	struct policy_node node;
 	const char *folder; /* of portcullis.yaml */
-	const char *mesh;   /* folder of Istio resources; NULL: none was named */
+	const char *mesh;   /* folder of Istio resources; NULL after an error only */
 	struct diagnostics_place mesh_place;
 
 	const char *trust_domain;

@@ -257,9 +257,9 @@ bind_left_out(struct binder *binder, const struct schema *schema, const struct y
 			diagnostics_error(binder->diagnostics, value ? value->place : place,
 					  "%s is missing, expected %s", binder->path,
 					  schema_expected(field, expected));
-		} else if (!(there & bit)) {
-			bind_absent(binder, field, place, quiet, out);
 		}
+		if (!(there & bit))
+			bind_absent(binder, field, place, quiet || field->required, out);
 		leave(binder, before);
 	}
 }
@@ -381,18 +381,21 @@ bind_collection(struct binder *binder, const struct schema_field *field,
 		const struct yaml_node *node, void *base)
 {
 	enum yaml_kind kind = field->type == SCHEMA_LIST ? YAML_LIST : YAML_MAP;
+	unsigned int n = node->n;
 	char *elements;
 	bool good;
 
 	if (node->kind != kind)
 		return refuse(binder, field, node, NULL);
 	good = check_count(binder, field, node);
-	elements = arena_array(binder->arena, node->n ? node->n : 1, field->element_size);
-	for (unsigned int i = 0; i < node->n; i++)
+	if (field->max > 0 && n > field->max)
+		n = (unsigned int)field->max; /* so that the bound can be relied on */
+	elements = arena_array(binder->arena, n ? n : 1, field->element_size);
+	for (unsigned int i = 0; i < n; i++)
 		good = bind_element(binder, field, node, i, elements + i * field->element_size) &&
 		       good;
 	*(void **)((char *)base + field->offset) = elements;
-	*(unsigned int *)((char *)base + field->count_offset) = node->n;
+	*(unsigned int *)((char *)base + field->count_offset) = n;
 	return good;
 }
 
