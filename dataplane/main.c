@@ -197,12 +197,25 @@ make_pool(const char *name, uint64_t bytes, uint16_t room)
 	return pool;
 }
 
+static struct rte_mempool *
+make_receive_pool(uint64_t bytes)
+{
+	uint32_t element = sizeof(struct rte_mbuf) + PORT_BUFFER_ROOM + 2 * RTE_CACHE_LINE_SIZE;
+	struct rte_mempool *pool =
+		port_pool_create("data", bytes / element, POOL_CACHE, SOCKET_ID_ANY);
+
+	if (pool == NULL)
+		say("error: workers.memory: no room for the receive buffers: %s",
+		    rte_strerror(rte_errno));
+	return pool;
+}
+
 static bool
 make_pools(struct worker_shared *shared)
 {
 	uint64_t bytes = (uint64_t)shared->node->memory_mib << 20;
 
-	shared->pools.data = make_pool("data", bytes * SHARE_DATA / 100, RTE_MBUF_DEFAULT_BUF_SIZE);
+	shared->pools.data = make_receive_pool(bytes * SHARE_DATA / 100);
 	shared->header_pool = make_pool("headers", bytes * SHARE_HEADERS / 100, HEADER_ROOM);
 	shared->pools.indirect = make_pool("indirect", bytes * SHARE_INDIRECT / 100, 0);
 	return shared->pools.data != NULL && shared->header_pool != NULL &&
