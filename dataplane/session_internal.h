@@ -11,6 +11,11 @@
 #include "tls/chain.h"
 #include "tls/record.h"
 
+/* Payloads below SESSION_SMALL bytes count as small; after SESSION_SMALL_MAX of them that
+ * wait unacknowledged the next ones are packed together before they are passed on. */
+#define SESSION_SMALL 1024
+#define SESSION_SMALL_MAX 64
+
 /* How long the downstream is listened to after a local reply or an alert, so that a RST
  * for bytes on their way does not overtake it (RFC 9112 section 9.6). */
 #define SESSION_LINGER_US (2 * 1000 * 1000)
@@ -43,6 +48,7 @@ struct leg {
 	struct conn_log_tls *tls;       /* what a handshake learned; allocated when it ends */
 	TAILQ_ENTRY(leg) handshake_link;
 	struct tcp_tuple tuple;
+	uint32_t small_given;           /* small payloads since nothing was unacknowledged */
 	uint64_t bytes_in;              /* payload received */
 	bool upstream;
 	bool handshake_queued;
@@ -126,7 +132,7 @@ void session_sniff(struct session *session, struct sniff *result);
 
 /* session_leg.c: one leg, without regard to the other */
 void leg_pull(struct leg *leg);                     /* TCP's received bytes into the leg */
-struct rte_mbuf *leg_take(struct leg *leg);         /* plaintext, in order; NULL none */
+struct rte_mbuf *leg_take(struct leg *leg);         /* plaintext for the other leg; NULL: none */
 int leg_give(struct leg *leg, struct rte_mbuf *chain); /* plaintext to send; owns it */
 int leg_give_text(struct leg *leg, const char *text, size_t length);
 bool leg_ended(const struct leg *leg);              /* no plaintext will come any more */

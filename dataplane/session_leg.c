@@ -37,17 +37,45 @@ leg_pull(struct leg *leg)
 		session_queue_handshake(leg);
 }
 
-struct rte_mbuf *
-leg_take(struct leg *leg)
+/* Opened records join what is in plain already. */
+static void
+collect_plaintext(struct leg *leg)
 {
 	struct rte_mbuf *chain;
 
 	if (leg->records == NULL)
-		return tls_chain_take_all(&leg->clear);
-	chain = tls_records_plaintext(leg->records);
-	if (chain != NULL)
+		return;
+	while ((chain = tls_records_plaintext(leg->records)) != NULL) {
 		leg->bytes_in += chain->pkt_len;
-	return chain;
+		leg->session->engine->counters.packed_bytes +=
+			tls_chain_append_dense(&leg->clear, chain);
+	}
+}
+
+/* A peer that sends ten bytes at a time to one that does not read would pin a buffer for
+ * each ten: after the first few they are held until they are worth one. */
+static bool
+hold_back(struct leg *from, struct leg *to)
+{
+	if (from->clear.bytes >= SESSION_SMALL || from->tcp_eof ||
+	    (from->records != NULL && tls_records_eof(from->records)))
+		return false;
+	if (leg_backlog(to) == 0)
+		to->small_given = 0;
+	return to->small_given >= SESSION_SMALL_MAX;
+}
+
+struct rte_mbuf *
+leg_take(struct leg *leg)
+{
+	struct leg *to = other_leg(leg);
+
+	collect_plaintext(leg);
+	if (leg->clear.bytes == 0 || hold_back(leg, to))
+		return NULL;
+	if (leg->clear.bytes < SESSION_SMALL)
+		to->small_given++;
+	return tls_chain_take_all(&leg->clear);
 }
 
 int
@@ -85,7 +113,7 @@ bool
 leg_ended(const struct leg *leg)
 {
 	if (leg->records != NULL && tls_records_eof(leg->records))
-		return true;
+		return leg->clear.bytes == 0;
 	/* A FIN without close_notify ends the bytes too; a record that was cut off is lost
 	 * with its sender. */
 	return leg->tcp_eof && leg->clear.bytes == 0;
