@@ -67,23 +67,34 @@ server_name_callback(SSL *ssl, int *alert, void *unused)
 	return SSL_TLSEXT_ERR_NOACK;
 }
 
+/* Whether a list in the wire form of RFC 7301 section 3.1 has a protocol. */
+static bool
+alpn_has(const uint8_t *list, unsigned int list_len, const uint8_t *protocol, uint8_t len)
+{
+	unsigned int i = 0;
+
+	while (i < list_len && list_len - i - 1 >= list[i]) {
+		if (list[i] == len && memcmp(list + i + 1, protocol, len) == 0)
+			return true;
+		i += 1u + list[i];
+	}
+	return false;
+}
+
 /* RFC 7301 section 3.2, but without a common protocol the handshake goes on. */
 static int
 alpn_callback(SSL *ssl, const uint8_t **out, uint8_t *out_len, const uint8_t *offered,
 	      unsigned int offered_len, void *unused)
 {
 	struct tls_handshake *hs = tls_hs_of(ssl);
+	unsigned int i = 0;
 
-	for (unsigned int i = 0; i < hs->alpn_len; i += 1u + hs->alpn[i]) {
-		uint8_t len = hs->alpn[i];
-
-		for (unsigned int k = 0; k + 1u + offered[k] <= offered_len; k += 1u + offered[k]) {
-			if (offered[k] != len || memcmp(offered + k + 1, hs->alpn + i + 1, len) != 0)
-				continue;
-			*out = hs->alpn + i + 1;
-			*out_len = len;
+	while (i < hs->alpn_len && hs->alpn_len - i - 1 >= hs->alpn[i]) {
+		*out = hs->alpn + i + 1;
+		*out_len = hs->alpn[i];
+		if (alpn_has(offered, offered_len, *out, *out_len))
 			return SSL_TLSEXT_ERR_OK;
-		}
+		i += 1u + hs->alpn[i];
 	}
 	return SSL_TLSEXT_ERR_NOACK;
 }

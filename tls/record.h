@@ -51,6 +51,8 @@
 /* Records under one AES-GCM key of TLS 1.3 before it is changed. RFC 8446 section 5.5 allows
  * 2^24.5 full ones. */
 #define TLS_RECORD_REKEY_AFTER (1u << 23)
+/* ... and before a peer that has not changed its own is asked to. */
+#define TLS_RECORD_ASK_AFTER (TLS_RECORD_REKEY_AFTER + TLS_RECORD_REKEY_AFTER / 2)
 
 struct tls_pools;
 

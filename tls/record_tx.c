@@ -353,7 +353,7 @@ note_key_age(struct tls_records *records)
 		return;
 	if (records->tx.seq >= TLS_RECORD_REKEY_AFTER)
 		records->key_update_owed = true;
-	if (records->rx.seq >= TLS_RECORD_REKEY_AFTER && !records->key_update_asked) {
+	if (records->rx.seq >= TLS_RECORD_ASK_AFTER && !records->key_update_asked) {
 		records->key_update_owed = true;
 		records->key_update_ask = true;
 	}
@@ -373,6 +373,13 @@ make_next(struct tls_records *records)
 	if (records->close_owed)
 		return make_close(records);
 	return NOTHING_TO_MAKE;
+}
+
+static bool
+wants_to_send(const struct tls_records *records)
+{
+	return records->alert_owed != ALERT_NONE || records->key_update_owed ||
+	       records->pending.bytes > 0 || records->close_owed;
 }
 
 static bool
@@ -407,14 +414,14 @@ record_tx_advance(struct tls_records *records)
 				break;
 			}
 		}
-		if (records->tx.seq == UINT64_MAX) {
+		if (records->tx.seq == UINT64_MAX && wants_to_send(records)) {
 			stop_sending(records, TLS_RECORD_LIMIT);
 			break;
 		}
 		made = make_next(records);
 		if (made == NO_ROOM)
 			return PROGRESS_STARVED;
-		if (made == NOTHING_TO_MAKE && records->pending.bytes == 0 && !records->close_owed)
+		if (made == NOTHING_TO_MAKE && !wants_to_send(records))
 			break;
 	}
 	return PROGRESS_IDLE;
