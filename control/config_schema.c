@@ -133,6 +133,10 @@ static const struct schema_field node_fields[] = {
 	 .parse = parse_namespace, .fallback = "istio-system", .example = "istio-config",
 	 .doc = "The namespace whose policies hold for the whole mesh. Istio's "
 		"`meshConfig.rootNamespace`."},
+	{.name = "enableAutoMtls", .type = SCHEMA_BOOL, NODE(enable_auto_mtls),
+	 .fallback = "true", .example = "false",
+	 .doc = "Whether mutual TLS is used, without a DestinationRule, to endpoints that can take "
+		"it. Istio's `meshConfig.enableAutoMtls`."},
 	{.name = NULL},
 };
 static const struct schema node_schema = {
