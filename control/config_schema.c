@@ -345,7 +345,8 @@ static const struct schema listener_schema = {
 	.doc = "Connections to the gateway's own addresses, for peers that are not routed through "
 	       "it."};
 
-#define TIMEOUTS(member) .type = SCHEMA_DURATION, SCHEMA_AT(struct document_timeouts, member)
+#define TIMEOUTS(member)                                                                           \
+	.type = SCHEMA_DURATION, SCHEMA_AT(struct document_timeouts, member), .unit = "ms, s, m, h"
 static const struct schema_field timeouts_fields[] = {
 	{.name = "connect", TIMEOUTS(connect), .min = 1, .max = 10 * MINUTES, .fallback = "10s",
 	 .example = "3s", .doc = "How long the upstream may take to accept a connection."},
