@@ -242,6 +242,7 @@ read_documents(struct arena *arena, struct diagnostics *diagnostics, const char 
 	config->trust_domain_aliases = document->node.trust_domain_aliases;
 	config->n_trust_domain_aliases = document->node.n_trust_domain_aliases;
 	config->root_namespace = document->node.root_namespace;
+	config->enable_auto_mtls = document->node.enable_auto_mtls;
 	config->identities = document->identities;
 	config->n_identities = document->n_identities;
 	config->workloads = document->workloads;

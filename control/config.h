@@ -68,6 +68,7 @@ struct config {
 	const char **trust_domain_aliases;
 	unsigned int n_trust_domain_aliases;
 	const char *root_namespace;
+	bool enable_auto_mtls;
 
 	const struct config_identity *identities;
 	unsigned int n_identities;

@@ -30,6 +30,7 @@ struct document_node {
 	const char **trust_domain_aliases;
 	unsigned int n_trust_domain_aliases;
 	const char *root_namespace;
+	bool enable_auto_mtls;
 };
 
 struct document_workers {

@@ -133,6 +133,10 @@ static const struct schema_field node_fields[] = {
 	 .parse = parse_namespace, .fallback = "istio-system", .example = "istio-config",
 	 .doc = "The namespace whose policies hold for the whole mesh. Istio's "
 		"`meshConfig.rootNamespace`."},
+	{.name = "enableAutoMtls", .type = SCHEMA_BOOL, NODE(enable_auto_mtls),
+	 .fallback = "true", .example = "false",
+	 .doc = "Whether mutual TLS is used, without a DestinationRule, to endpoints that can take "
+		"it. Istio's `meshConfig.enableAutoMtls`."},
 	{.name = NULL},
 };
 static const struct schema node_schema = {
@@ -341,7 +345,8 @@ static const struct schema listener_schema = {
 	.doc = "Connections to the gateway's own addresses, for peers that are not routed through "
 	       "it."};
 
-#define TIMEOUTS(member) .type = SCHEMA_DURATION, SCHEMA_AT(struct document_timeouts, member)
+#define TIMEOUTS(member)                                                                           \
+	.type = SCHEMA_DURATION, SCHEMA_AT(struct document_timeouts, member), .unit = "ms, s, m, h"
 static const struct schema_field timeouts_fields[] = {
 	{.name = "connect", TIMEOUTS(connect), .min = 1, .max = 10 * MINUTES, .fallback = "10s",
 	 .example = "3s", .doc = "How long the upstream may take to accept a connection."},

@@ -148,9 +148,6 @@ struct resolver {
 	const char *folder;  /* that relative paths of certificates start from */
 	struct resolve_file_identity *identities; /* SIMPLE and MUTUAL, loaded once each */
 	unsigned int n_endpoints; /* of all verdicts so far */
-	/* Files that were named by resources, for the watch. */
-	const char **files;
-	unsigned int n_files, files_room;
 };
 
 /*
@@ -164,7 +161,10 @@ bool resolve_outbound(struct resolver *resolver, const struct resolve_client *cl
 
 /* resolve_identity.c: the files of SIMPLE and MUTUAL. NULL: reported. */
 struct tls_identity *resolve_identity(struct resolver *resolver, const struct client_tls *tls);
-void resolver_add_file(struct resolver *resolver, const char *path);
+
+/* Every file that a DestinationRule names, for the watch. Returns their number. */
+unsigned int resolve_files(struct arena *arena, const struct resources *resources,
+			   const char *folder, const char ***files);
 
 /* --- resolve.c --------------------------------------------------------------------------------- */
 
@@ -177,12 +177,9 @@ struct resolve_input {
 	unsigned int n_identities;
 };
 
-/*
- * Never NULL, but of use only when no error was added to `diagnostics`. `arena` is for what
- * is needed only meanwhile. Files that resources name are appended to `*files`.
- */
+/* Never NULL, but of use only when no error was added to `diagnostics`. `arena` is for what
+ * is needed only meanwhile. */
 struct policy_snapshot *resolve(struct arena *arena, struct diagnostics *diagnostics,
-				const struct resolve_input *input, const char ***files,
-				unsigned int *n_files);
+				const struct resolve_input *input);
 
 #endif

@@ -26,45 +26,26 @@ same_files(const struct tls_identity_files *a, const struct tls_identity_files *
 	       same_text(a->trust_bundle, b->trust_bundle) && a->skip_verify == b->skip_verify;
 }
 
-void
-resolver_add_file(struct resolver *resolver, const char *path)
-{
-	struct arena *arena = resolver->mesh->arena;
-
-	if (path == NULL)
-		return;
-	if (resolver->n_files == resolver->files_room) {
-		unsigned int room = resolver->files_room * 2 + 8;
-		const char **files = arena_array(arena, room, sizeof(*files));
-
-		if (resolver->n_files > 0)
-			memcpy(files, resolver->files, resolver->n_files * sizeof(*files));
-		resolver->files = files;
-		resolver->files_room = room;
-	}
-	resolver->files[resolver->n_files++] = path;
-}
-
 static const char *
-path_of(const struct resolver *resolver, const char *path)
+path_of(struct arena *arena, const char *folder, const char *path)
 {
 	if (path == NULL || path[0] == '\0')
 		return NULL;
-	return config_path(resolver->mesh->arena, resolver->folder, path);
+	return config_path(arena, folder, path);
 }
 
 static void
-files_of(const struct resolver *resolver, const struct client_tls *tls,
+files_of(struct arena *arena, const char *folder, const struct client_tls *tls,
 	 struct tls_identity_files *files)
 {
 	memset(files, 0, sizeof(*files));
 	if (tls->mode == CLIENT_TLS_MUTUAL) {
-		files->certificate_chain = path_of(resolver, tls->client_certificate);
-		files->private_key = path_of(resolver, tls->private_key);
+		files->certificate_chain = path_of(arena, folder, tls->client_certificate);
+		files->private_key = path_of(arena, folder, tls->private_key);
 	}
 	/* "system" is Istio's name for the bundle of the operating system. */
 	if (tls->ca_certificates != NULL && strcmp(tls->ca_certificates, "system") != 0)
-		files->trust_bundle = path_of(resolver, tls->ca_certificates);
+		files->trust_bundle = path_of(arena, folder, tls->ca_certificates);
 	files->skip_verify = tls->insecure_skip_verify;
 }
 
@@ -94,13 +75,10 @@ resolve_identity(struct resolver *resolver, const struct client_tls *tls)
 	struct tls_identity_error error = {.file = NULL};
 	struct tls_identity_files files;
 
-	files_of(resolver, tls, &files);
+	files_of(resolver->mesh->arena, resolver->folder, tls, &files);
 	for (loaded = resolver->identities; loaded != NULL; loaded = loaded->next)
 		if (same_files(&loaded->files, &files))
 			return loaded->identity;
-	resolver_add_file(resolver, files.certificate_chain);
-	resolver_add_file(resolver, files.private_key);
-	resolver_add_file(resolver, files.trust_bundle);
 	loaded = arena_alloc(resolver->mesh->arena, sizeof(*loaded));
 	loaded->files = files;
 	loaded->identity = tls_identity_load(&files, &error);
@@ -111,4 +89,70 @@ resolve_identity(struct resolver *resolver, const struct client_tls *tls)
 	else
 		snapshot_keep_identity(resolver->snapshot, loaded->identity);
 	return loaded->identity;
+}
+
+/* --- for the watch ------------------------------------------------------------------------- */
+
+struct collected {
+	struct arena *arena;
+	const char *folder;
+	const char **files; /* NULL: they are only counted */
+	unsigned int n;
+};
+
+static void
+collect(struct collected *collected, const char *path)
+{
+	if (path == NULL)
+		return;
+	if (collected->files != NULL)
+		collected->files[collected->n] = path;
+	collected->n++;
+}
+
+static void
+collect_tls(struct collected *collected, const struct client_tls *tls)
+{
+	struct tls_identity_files files;
+
+	if (tls == NULL || (tls->mode != CLIENT_TLS_SIMPLE && tls->mode != CLIENT_TLS_MUTUAL))
+		return;
+	files_of(collected->arena, collected->folder, tls, &files);
+	collect(collected, files.certificate_chain);
+	collect(collected, files.private_key);
+	collect(collected, files.trust_bundle);
+}
+
+static void
+collect_policy(struct collected *collected, const struct traffic_policy *policy)
+{
+	if (policy == NULL)
+		return;
+	collect_tls(collected, policy->tls);
+	for (unsigned int i = 0; i < policy->n_ports; i++)
+		collect_tls(collected, policy->ports[i].tls);
+}
+
+static void
+collect_all(struct collected *collected, const struct resources *resources)
+{
+	for (unsigned int i = 0; i < resources->n_rules; i++) {
+		collect_policy(collected, resources->rules[i]->policy);
+		for (unsigned int j = 0; j < resources->rules[i]->n_subsets; j++)
+			collect_policy(collected, resources->rules[i]->subsets[j].policy);
+	}
+}
+
+unsigned int
+resolve_files(struct arena *arena, const struct resources *resources, const char *folder,
+	      const char ***files)
+{
+	struct collected collected = {.arena = arena, .folder = folder};
+
+	collect_all(&collected, resources);
+	collected.files = arena_array(arena, collected.n + 1, sizeof(*collected.files));
+	collected.n = 0;
+	collect_all(&collected, resources);
+	*files = collected.files;
+	return collected.n;
 }

@@ -25,8 +25,9 @@ void watch_destroy(struct watch *watch); /* NULL is fine */
 
 /*
  * From now on these paths, copied; what they are now is taken as known for those that were
- * not watched before. A path need not exist: that it appears is a change. False: no memory,
- * and nothing has changed.
+ * not watched before: to be called before they are read, so that a change after reading is
+ * noticed. A path need not exist: that it appears is a change. False: no memory, and nothing
+ * has changed.
  */
 bool watch_set_paths(struct watch *watch, const char *const *paths, size_t n);
 
