@@ -480,12 +480,12 @@ packet_opt_ts(uint8_t *opts, uint8_t len, uint32_t val, uint32_t ecr)
 }
 
 uint8_t
-packet_opt_sack(uint8_t *opts, uint8_t len, uint32_t left, uint32_t right)
+packet_opt_sack(uint8_t *opts, uint8_t len, unsigned int n, const uint32_t *edges)
 {
 	opts[len] = opts[len + 1] = 1;
 	opts[len + 2] = 5;
-	opts[len + 3] = 10;
-	put32(opts + len + 4, left);
-	put32(opts + len + 8, right);
-	return (uint8_t)(len + 12);
+	opts[len + 3] = (uint8_t)(2 + n * 8);
+	for (unsigned int i = 0; i < 2 * n; i++)
+		put32(opts + len + 4 + i * 4, edges[i]);
+	return (uint8_t)(len + 4 + n * 8);
 }

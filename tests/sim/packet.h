@@ -90,6 +90,7 @@ uint8_t packet_opt_mss(uint8_t *opts, uint8_t len, uint16_t mss);
 uint8_t packet_opt_wscale(uint8_t *opts, uint8_t len, uint8_t shift);
 uint8_t packet_opt_sack_permitted(uint8_t *opts, uint8_t len);
 uint8_t packet_opt_ts(uint8_t *opts, uint8_t len, uint32_t val, uint32_t ecr);
-uint8_t packet_opt_sack(uint8_t *opts, uint8_t len, uint32_t left, uint32_t right);
+/* `edges`: left and right of each of the `n` blocks. */
+uint8_t packet_opt_sack(uint8_t *opts, uint8_t len, unsigned int n, const uint32_t *edges);
 
 #endif
