@@ -249,8 +249,10 @@ fuzz_establish(struct fuzz *f, unsigned int i)
 
 	f->peers[i].rcv_nxt = 0xffffff00; /* wraps soon */
 	if (i % 2) {
-		if (tcp_connect(f->stack, &tuple, f->now, &config, &f->conns[i]) != TCP_OK)
+		if (tcp_connect(f->stack, &tuple, f->now, &config, &f->conns[i]) != TCP_OK) {
+			f->conns[i] = NULL;
 			return;
+		}
 		tcp_set_user(f->conns[i], &f->conns[i]);
 		fuzz_turn(f);
 		f->peers[i].rcv_nxt = 0xffffff00;
