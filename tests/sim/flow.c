@@ -473,6 +473,9 @@ endpoint_event(struct endpoint *ep, uint32_t bits)
 			 bits);
 	ep->connected |= (bits & TCP_EV_CONNECTED) != 0;
 	ep->eof |= (bits & TCP_EV_EOF) != 0;
+	if ((bits & TCP_EV_EOF) && ep->flow->finish_by != 0 && sim->now > ep->flow->finish_by)
+		sim_fail(sim, "flow %u: %.3f s later than it should", ep->flow->index,
+			 (double)(sim->now - ep->flow->finish_by) / 1e6);
 	if (bits & TCP_EV_FAILED) {
 		fail(ep);
 		return;

@@ -195,6 +195,44 @@ bulk(struct sim *sim)
 		draw_flow(sim, &sim->flows[i], draw_scale(sim, 20000, 3000000), 0);
 }
 
+/* How long a transfer may take at most where nothing is in its way: three times what the
+ * narrowest of link, receive buffer and send buffer needs, and the round trips of handshake
+ * and slow start. A stack that waits for a timer by mistake is later. */
+static uint64_t
+fair_time(const struct link_config *link, const struct endpoint *from, const struct endpoint *to)
+{
+	uint64_t rtt = 2 * link->delay_us + 2000;
+	uint64_t window = RTE_MIN(to->config.room, from->send_buffer);
+	uint64_t segment = from->config.mss < to->config.mss ? from->config.mss : to->config.mss;
+	uint64_t bits = from->to_send * 8 * (segment + 100) / segment;
+
+	return 3 * (bits * 1000000 / link->bits_per_second + from->to_send / window * rtt) +
+	       30 * rtt + 200000;
+}
+
+static void
+unhindered(struct sim *sim)
+{
+	setup(sim, 2, 1, clean_link);
+	struct flow *flow = &sim->flows[0];
+	struct endpoint *ends[] = {&flow->client, &flow->server};
+
+	draw_flow(sim, flow, draw_scale(sim, 1, 2000000), coin(sim) ? 0 : draw_scale(sim, 1, 2000000));
+	for (unsigned int i = 0; i < 2; i++) {
+		sim->hosts[i]->poll_us = RTE_MIN(sim->hosts[i]->poll_us, 100u);
+		sim->hosts[i]->stall = 0;
+		ends[i]->config.mss = (uint16_t)draw(sim, 500, 1440);
+		ends[i]->config.room = draw_scale(sim, 3000, 1 << 20);
+		ends[i]->send_buffer = RTE_MAX(ends[i]->send_buffer, 3000u);
+	}
+	const struct link_config *link =
+		&sim->links[flow->client.host->index][flow->server.host->index].config;
+
+	flow->finish_by = sim->start + fair_time(link, &flow->client, &flow->server) +
+			  fair_time(link, &flow->server, &flow->client);
+	sim->lossless = true;
+}
+
 static void
 duplex(struct sim *sim)
 {
@@ -471,6 +509,7 @@ static const struct scenario {
 	void (*build)(struct sim *sim);
 } scenarios[] = {
 	{"bulk", "one direction, up to 3 MB", bulk},
+	{"unhindered", "no losses: in fair time and without a retransmission", unhindered},
 	{"duplex", "both directions at once", duplex},
 	{"half-close", "one side goes on sending after the other's FIN", half_close},
 	{"slow-reader", "the reader pauses, its window closes and opens", slow_reader},

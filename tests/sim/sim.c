@@ -280,6 +280,12 @@ judge(struct sim *sim)
 		endpoint_check(&sim->flows[i].client);
 		endpoint_check(&sim->flows[i].server);
 	}
+	for (unsigned int i = 0; i < sim->n_hosts && sim->lossless; i++) {
+		uint64_t n = tcp_stack_counters(sim->hosts[i]->stack)->retransmits;
+
+		if (n != 0)
+			sim_fail(sim, "h%u retransmitted %lu segments, but nothing was lost", i, n);
+	}
 	for (unsigned int i = 0; i < sim->n_hosts && !sim->failed; i++) {
 		if (tcp_next_timer(sim->hosts[i]->stack) != UINT64_MAX)
 			sim_fail(sim, "h%u has no connection and still wants a timer", i);

@@ -160,6 +160,7 @@ struct flow {
 	bool may_fail;          /* an abort or a full table is part of the plan */
 	bool late_reset_ok;     /* TIME-WAIT may be evicted: the last FIN may meet a RST */
 	bool reuses;            /* the same tuple lives several times */
+	uint64_t finish_by;     /* both ends have all bytes then; 0: no hurry */
 	unsigned int extra_accepts;
 	struct monitor_side {
 		bool seen, fin, scaled_known;
@@ -211,6 +212,7 @@ struct sim {
 	struct sim_pools *pools;
 	const char *scenario;
 	bool trace;
+	bool lossless; /* nothing may be retransmitted */
 
 	struct event *events; /* a heap */
 	unsigned int n_events, room_events;
