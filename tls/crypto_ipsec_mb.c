@@ -5,6 +5,7 @@
  */
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <rte_prefetch.h>
@@ -29,15 +30,17 @@ struct gcm_calls {
 	aes_gcm_enc_dec_finalize_t finalize[2];
 };
 
-/* In a slot of its own in locked memory: the contexts hold key stream. */
+/* What the library keeps of a text under way: key stream, so it lies in locked memory. */
+union context {
+	struct gcm_context_data gcm;
+	struct chacha20_poly1305_context_data chacha;
+};
+
 struct ipsec_mb {
 	IMB_MGR *manager;
 	struct gcm_calls gcm[2]; /* by enum crypto_aead */
-	union {
-		struct gcm_context_data gcm;
-		struct chacha20_poly1305_context_data chacha;
-	} context;
-	struct crypto_slab memory;
+	union context *context;
+	struct crypto_slab memory; /* of the context */
 };
 
 static void
@@ -79,7 +82,7 @@ gcm_text(struct ipsec_mb *mb, struct crypto_op *op, struct crypto_cursor *c,
 {
 	const struct gcm_calls *calls = &mb->gcm[op->key->aead];
 	const struct gcm_key_data *key = &op->key->gcm;
-	struct gcm_context_data *context = &mb->context.gcm;
+	struct gcm_context_data *context = &mb->context->gcm;
 	uint32_t want = op->length;
 	uint8_t *piece = tag; /* not NULL for a text of no bytes */
 	uint32_t n = crypto_cursor_next(c, &want, &piece);
@@ -99,7 +102,7 @@ static void
 chacha_text(struct ipsec_mb *mb, struct crypto_op *op, struct crypto_cursor *c,
 	    uint8_t tag[CRYPTO_TAG_LEN])
 {
-	struct chacha20_poly1305_context_data *context = &mb->context.chacha;
+	struct chacha20_poly1305_context_data *context = &mb->context->chacha;
 	IMB_MGR *m = mb->manager;
 	uint32_t want = op->length;
 	uint8_t *piece;
@@ -162,10 +165,10 @@ static void
 ipsec_mb_close(struct crypto_device *device)
 {
 	struct ipsec_mb *mb = device->state;
-	struct crypto_slab memory = mb->memory;
 
 	free_mb_mgr(mb->manager);
-	crypto_slab_close(&memory);
+	crypto_slab_close(&mb->memory);
+	free(mb);
 }
 
 static const struct crypto_backend ipsec_mb_backend = {
@@ -215,19 +218,21 @@ open_manager(char *error, size_t error_len)
 int
 crypto_ipsec_mb_open(struct crypto_device *device, char *error, size_t error_len)
 {
-	struct crypto_slab memory;
-	struct ipsec_mb *mb;
+	struct ipsec_mb *mb = calloc(1, sizeof(*mb));
 
-	crypto_slab_init(&memory, sizeof(*mb), 4096);
-	mb = crypto_slab_get(&memory);
 	if (mb == NULL) {
 		snprintf(error, error_len, "out of memory for a crypto device");
 		return -1;
 	}
-	mb->memory = memory;
-	mb->manager = open_manager(error, error_len);
+	crypto_slab_init(&mb->memory, sizeof(*mb->context), 4096);
+	mb->context = crypto_slab_get(&mb->memory);
+	if (mb->context == NULL)
+		snprintf(error, error_len, "out of memory for a crypto device");
+	else
+		mb->manager = open_manager(error, error_len);
 	if (mb->manager == NULL) {
-		crypto_slab_close(&memory);
+		crypto_slab_close(&mb->memory);
+		free(mb);
 		return -1;
 	}
 	bind_calls(mb);

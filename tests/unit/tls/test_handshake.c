@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Handshakes that succeed, and what the record layer then does with what they left. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -661,35 +662,35 @@ host_name_check_accepts_the_host(void **state)
 	assert_clean();
 }
 
-/* Both ends are ours. */
+/* Both ends are ours. Returns the step at which both have arrived, else TLS_STEP_MORE. */
 static enum tls_step
 shake_ours(struct tls_handshake *a, struct tls_handshake *b)
 {
 	enum tls_step x = TLS_STEP_MORE, y = TLS_STEP_MORE;
 
 	for (int i = 0; i < 10 && (x == TLS_STEP_MORE || y == TLS_STEP_MORE); i++) {
-		struct rte_mbuf *m;
-
 		x = tls_handshake_step(a);
-		m = tls_handshake_output(a);
-		if (m != NULL)
-			tls_handshake_input(b, m);
+		tls_handshake_input(b, tls_handshake_output(a));
 		y = tls_handshake_step(b);
-		m = tls_handshake_output(b);
-		if (m != NULL)
-			tls_handshake_input(a, m);
+		tls_handshake_input(a, tls_handshake_output(b));
 	}
-	assert_int_equal(x, y);
-	return x;
+	return x == y ? x : TLS_STEP_MORE;
+}
+
+static struct tls_handshake *
+client_to_ourselves(void)
+{
+	static const char *const web[] = {WIRE_WEB};
+	struct tls_client_params params = {.identity = mesh.identity, .check = TLS_SAN_EXACT,
+					   .require_spiffe = true, .sans = web, .n_sans = 1};
+
+	return tls_handshake_client(&params, &wire_pools);
 }
 
 static void
 our_client_talks_to_our_server(void **state)
 {
-	static const char *const web[] = {WIRE_WEB};
-	struct tls_client_params params = {.identity = mesh.identity, .check = TLS_SAN_EXACT,
-					   .require_spiffe = true, .sans = web, .n_sans = 1};
-	struct tls_handshake *client = tls_handshake_client(&params, &wire_pools);
+	struct tls_handshake *client = client_to_ourselves();
 	struct tls_handshake *server = server_of(mesh.identity);
 	struct layer c, s;
 	uint8_t got[64];
@@ -712,6 +713,37 @@ our_client_talks_to_our_server(void **state)
 	assert_true(tls_records_confirmed(c.records));
 	layer_destroy(&c);
 	layer_destroy(&s);
+	assert_clean();
+}
+
+static void *
+many_handshakes(void *n_done)
+{
+	for (int i = 0; i < 25; i++) {
+		struct tls_handshake *client = client_to_ourselves();
+		struct tls_handshake *server = server_of(mesh.identity);
+
+		if (shake_ours(client, server) == TLS_STEP_DONE &&
+		    strcmp(tls_handshake_peer(server)->id, WIRE_WEB) == 0)
+			++*(int *)n_done;
+		tls_handshake_free(client);
+		tls_handshake_free(server);
+	}
+	return NULL;
+}
+
+static void
+workers_share_an_identity(void **state)
+{
+	pthread_t threads[4];
+	int done[4] = {0};
+
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, many_handshakes, &done[i]), 0);
+	for (int i = 0; i < 4; i++) {
+		pthread_join(threads[i], NULL);
+		assert_int_equal(done[i], 25);
+	}
 	assert_clean();
 }
 
@@ -817,6 +849,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(skip_verify_believes_anybody_and_says_so),
 		cmocka_unit_test(host_name_check_accepts_the_host),
 		cmocka_unit_test(our_client_talks_to_our_server),
+		cmocka_unit_test(workers_share_an_identity),
 		cmocka_unit_test(takeover_before_done_or_twice_fails),
 		cmocka_unit_test(identity_may_be_dropped_during_a_handshake),
 		cmocka_unit_test(handshakes_may_be_freed_at_any_time),
