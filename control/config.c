@@ -161,13 +161,14 @@ check_readable(struct diagnostics *diagnostics, const struct yaml_node *node, co
 	struct diagnostics_place place = yaml_deepest(node, field)->place;
 	const char *wanted = folder ? "a folder" : "a file";
 	struct stat status;
+	bool there = stat(path, &status) == 0;
 
-	if (stat(path, &status) != 0 || access(path, R_OK | (folder ? X_OK : 0)) != 0)
-		diagnostics_error(diagnostics, place, "%s: cannot read \"%s\" (%s), expected %s",
-				  field, path, strerror(errno), wanted);
-	else if (folder ? !S_ISDIR(status.st_mode) : !S_ISREG(status.st_mode))
+	if (there && (folder ? !S_ISDIR(status.st_mode) : !S_ISREG(status.st_mode)))
 		diagnostics_error(diagnostics, place, "%s: \"%s\" is not %s, expected one", field, path,
 				  wanted);
+	else if (!there || access(path, R_OK | (folder ? X_OK : 0)) != 0)
+		diagnostics_error(diagnostics, place, "%s: cannot read \"%s\" (%s), expected %s",
+				  field, path, strerror(errno), wanted);
 }
 
 static void

@@ -561,12 +561,20 @@ struct resources *
 resources_parse(struct arena *arena, struct diagnostics *diagnostics, const char *file,
 		const void *text, size_t len, const char *root_namespace)
 {
-	struct reader reader = {.arena = arena, .diagnostics = diagnostics,
-				.root_namespace = root_namespace};
 	struct yaml_documents documents;
 
 	yaml_parse_text(arena, diagnostics, file, text, len, &documents);
-	for (unsigned int j = 0; j < documents.n; j++)
-		read_document(&reader, documents.roots[j], 0);
+	return resources_bind(arena, diagnostics, documents.roots, documents.n, root_namespace);
+}
+
+struct resources *
+resources_bind(struct arena *arena, struct diagnostics *diagnostics,
+	       struct yaml_node *const *documents, unsigned int n, const char *root_namespace)
+{
+	struct reader reader = {.arena = arena, .diagnostics = diagnostics,
+				.root_namespace = root_namespace};
+
+	for (unsigned int i = 0; i < n; i++)
+		read_document(&reader, documents[i], 0);
 	return finish(&reader);
 }

@@ -224,6 +224,11 @@ struct resources *resources_parse(struct arena *arena, struct diagnostics *diagn
 				  const char *file, const void *text, size_t len,
 				  const char *root_namespace);
 
+/* The same from documents that are read already. */
+struct resources *resources_bind(struct arena *arena, struct diagnostics *diagnostics,
+				 struct yaml_node *const *documents, unsigned int n,
+				 const char *root_namespace);
+
 /* True when every pair of `selector` is in `labels`. */
 bool labels_match(const struct labels *selector, const struct labels *labels);
 /* The value; NULL: no such label. */
