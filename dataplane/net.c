@@ -136,8 +136,8 @@ create_tables(struct net *net, const struct net_config *config)
 		if (!create_interface(&net->interfaces[i], &config->interfaces[i], (uint16_t)i))
 			return false;
 	return net_routes_create(net, config) &&
-	       net_neighbours_create(net, config->max_neighbours != 0 ? config->max_neighbours :
-									NET_DEFAULT_NEIGHBOURS);
+	       net_neighbours_create(net, config->max_neighbours != 0 ? config->max_neighbours
+								      : NET_DEFAULT_NEIGHBOURS);
 }
 
 struct net *

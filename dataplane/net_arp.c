@@ -138,7 +138,8 @@ net_arp_input(struct net_turn *turn, const struct net_frame *frame, struct rte_m
 {
 	const struct rte_arp_hdr *arp;
 
-	if (!net_pull(m, sizeof(*arp)) || !is_valid(rte_pktmbuf_mtod(m, const struct rte_arp_hdr *))) {
+	if (!net_pull(m, sizeof(*arp)) ||
+	    !is_valid(rte_pktmbuf_mtod(m, const struct rte_arp_hdr *))) {
 		net_drop(m, &turn->net->counters.bad_frame);
 		return;
 	}

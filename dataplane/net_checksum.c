@@ -20,20 +20,33 @@ net_pseudo_sum(const void *ip, bool ip6, uint8_t protocol, uint32_t length)
 	const uint8_t *header = ip;
 	uint16_t sum;
 
-	sum = ip6 ? rte_raw_cksum(header + IP6_ADDRESSES, 2 * sizeof(struct in6_addr)) :
-		    rte_raw_cksum(header + IP4_ADDRESSES, 2 * sizeof(struct in_addr));
+	sum = ip6 ? rte_raw_cksum(header + IP6_ADDRESSES, 2 * sizeof(struct in6_addr))
+		  : rte_raw_cksum(header + IP4_ADDRESSES, 2 * sizeof(struct in_addr));
 	sum = net_sum_add(sum, rte_cpu_to_be_16(protocol));
 	sum = net_sum_add(sum, rte_cpu_to_be_16((uint16_t)(length >> 16)));
 	return net_sum_add(sum, rte_cpu_to_be_16((uint16_t)length));
 }
 
+/* DPDK 22.11's rte_raw_cksum_mbuf() loses carries of a buffer that begins at an odd offset. */
 uint16_t
 net_sum(const struct rte_mbuf *m, uint32_t offset)
 {
-	uint16_t sum = 0;
+	uint16_t sum = 0, part;
+	bool odd = false;
 
-	if (offset >= m->pkt_len || rte_raw_cksum_mbuf(m, offset, m->pkt_len - offset, &sum) != 0)
-		return 0;
+	for (; m != NULL; m = m->next) {
+		uint32_t len = m->data_len;
+
+		if (offset >= len) {
+			offset -= len;
+			continue;
+		}
+		len -= offset;
+		part = rte_raw_cksum(rte_pktmbuf_mtod_offset(m, const void *, offset), len);
+		sum = net_sum_add(sum, odd ? rte_bswap16(part) : part);
+		odd ^= len & 1;
+		offset = 0;
+	}
 	return sum;
 }
 
@@ -64,8 +77,8 @@ net_checksum_finish(struct rte_mbuf *frame)
 {
 	uint32_t l4 = (uint32_t)frame->l2_len + frame->l3_len;
 	uint64_t l4_flags = frame->ol_flags & RTE_MBUF_F_TX_L4_MASK;
-	uint16_t field = l4_flags == RTE_MBUF_F_TX_UDP_CKSUM ? UDP_CHECKSUM_FIELD :
-							       TCP_CHECKSUM_FIELD;
+	uint16_t field =
+		l4_flags == RTE_MBUF_F_TX_UDP_CKSUM ? UDP_CHECKSUM_FIELD : TCP_CHECKSUM_FIELD;
 
 	if (l4 > rte_pktmbuf_data_len(frame))
 		return false;

@@ -2,7 +2,7 @@
 
 #include "dataplane/net_internal.h"
 
-#define VLAN_ID(tci) ((tci) & 0x0fff)
+#define VLAN_ID(tci) ((tci)&0x0fff)
 #define VLAN_TAG sizeof(struct rte_vlan_hdr)
 
 /* Several interfaces may share a port, each with its own VLAN. */

@@ -140,12 +140,13 @@ note_error(struct net_turn *turn, const struct rte_mbuf *m, uint16_t l3_len, boo
 		return;
 	message += sizeof(*icmp);
 	len -= sizeof(*icmp);
-	if (ip6 ? parse_quote6(icmp, message, len, &error) :
-		  parse_quote4(icmp, message, len, &error))
+	if (ip6 ? parse_quote6(icmp, message, len, &error)
+		: parse_quote4(icmp, message, len, &error))
 		turn->errors[turn->n_errors++] = error;
 }
 
-/* --- echo --------------------------------------------------------------------------------------- */
+/* --- echo ---------------------------------------------------------------------------------------
+ */
 
 static void
 echo4(struct net_turn *turn, struct rte_mbuf *m, uint16_t l3_len)
@@ -184,7 +185,8 @@ echo6(struct net_turn *turn, struct rte_mbuf *m, uint16_t l3_len)
 	net_output_one(turn->net, m, turn->now);
 }
 
-/* --- input ---------------------------------------------------------------------------------------- */
+/* --- input
+ * ---------------------------------------------------------------------------------------- */
 
 static bool
 is_error4(uint8_t type)
@@ -275,7 +277,8 @@ net_icmp6_input(struct net_turn *turn, const struct net_frame *frame, struct rte
 		net_drop(m, &turn->net->counters.other_protocol);
 }
 
-/* --- errors that we send ------------------------------------------------------------------------ */
+/* --- errors that we send ------------------------------------------------------------------------
+ */
 
 static const struct {
 	uint8_t type4, code4, type6, code6;
@@ -412,8 +415,8 @@ net_icmp_complain(struct net *net, const struct rte_mbuf *about, enum net_compla
 	struct rte_mbuf *m;
 	struct net_hop hop;
 
-	to = ip6 ? net_in6(((const struct rte_ipv6_hdr *)packet)->src_addr) :
-		   net_mapped(((const struct rte_ipv4_hdr *)packet)->src_addr);
+	to = ip6 ? net_in6(((const struct rte_ipv6_hdr *)packet)->src_addr)
+		 : net_mapped(((const struct rte_ipv4_hdr *)packet)->src_addr);
 	if (!(ip6 ? may_complain6(net, about) : may_complain4(net, about)) ||
 	    !net_route_back(net, about, &to, &hop) || !net_source(net, &hop, &from) ||
 	    !net_bucket_take(&net->errors, now))

@@ -244,8 +244,8 @@ void net_neighbour_output(struct net *net, const struct net_hop *hop, struct rte
 			  uint64_t now);
 
 enum net_heard {
-	NET_HEARD_ANSWER,  /* sent to us in answer to a question, perhaps another worker's */
-	NET_HEARD_CLAIM,   /* sent to all, or a question's sender: a hint, no proof */
+	NET_HEARD_ANSWER, /* sent to us in answer to a question, perhaps another worker's */
+	NET_HEARD_CLAIM,  /* sent to all, or a question's sender: a hint, no proof */
 };
 void net_neighbour_heard(struct net *net, struct net_if *in, const struct in6_addr *address,
 			 const struct rte_ether_addr *mac, enum net_heard heard, uint64_t now);

@@ -91,9 +91,8 @@ send_nd(struct net *net, struct net_if *out, const struct nd_packet *packet,
 	copy->ip.hop_limits = ND_HOP_LIMIT;
 	copy->option.length = sizeof(struct nd_option) / OPTION_UNIT;
 	copy->option.mac = out->mac;
-	copy->message.checksum =
-		~net_sum_add(net_sum(m, NET_IP6_HEADER),
-			     net_pseudo_sum(&copy->ip, true, IPPROTO_ICMPV6, len));
+	copy->message.checksum = ~net_sum_add(net_sum(m, NET_IP6_HEADER),
+					      net_pseudo_sum(&copy->ip, true, IPPROTO_ICMPV6, len));
 	net_ether_output(net, out, m, to, RTE_ETHER_TYPE_IPV6);
 }
 

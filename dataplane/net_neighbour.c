@@ -67,7 +67,7 @@ find(struct neighbour_table *table, uint16_t interface, const struct in6_addr *a
 {
 	struct neighbour *n;
 
-	LIST_FOREACH(n, bucket_of(table, interface, address), chain)
+	LIST_FOREACH (n, bucket_of(table, interface, address), chain)
 		if (n->interface == interface && net_same(&n->address, address))
 			return n;
 	return NULL;
@@ -194,8 +194,8 @@ start_probe(struct net *net, struct neighbour *n, bool broadcast, uint64_t now)
 static void
 send_to(struct net *net, const struct neighbour *n, struct rte_mbuf *m)
 {
-	uint16_t type = IN6_IS_ADDR_V4MAPPED(&n->address) ? RTE_ETHER_TYPE_IPV4 :
-							    RTE_ETHER_TYPE_IPV6;
+	uint16_t type =
+		IN6_IS_ADDR_V4MAPPED(&n->address) ? RTE_ETHER_TYPE_IPV4 : RTE_ETHER_TYPE_IPV6;
 
 	net_ether_output(net, &net->interfaces[n->interface], m, &n->mac, type);
 }
@@ -287,8 +287,7 @@ resolve(struct net *net, struct neighbour *n, const struct rte_ether_addr *mac,
 	n->mac = *mac;
 	n->state = (uint8_t)state;
 	n->tries = 0;
-	set_deadline(table, n,
-		     now + (state == NEIGHBOUR_REACHABLE ? REACHABLE_TIME : STALE_TIME));
+	set_deadline(table, n, now + (state == NEIGHBOUR_REACHABLE ? REACHABLE_TIME : STALE_TIME));
 	for (unsigned int i = 0; i < n->n_queued; i++)
 		send_to(net, n, n->queue[i]);
 	table->n_queued -= n->n_queued;
@@ -303,8 +302,8 @@ is_asked(const struct neighbour *n)
 
 /* Takes what was heard of an entry that exists. */
 static void
-update(struct net *net, struct neighbour *n, const struct rte_ether_addr *mac,
-       enum net_heard heard, uint64_t now)
+update(struct net *net, struct neighbour *n, const struct rte_ether_addr *mac, enum net_heard heard,
+       uint64_t now)
 {
 	bool same = n->state != NEIGHBOUR_INCOMPLETE && rte_is_same_ether_addr(&n->mac, mac);
 
@@ -365,7 +364,8 @@ net_learn(struct net *net, const struct net_neighbour *neighbour, uint64_t now)
 	net_flush(net);
 }
 
-/* --- time --------------------------------------------------------------------------------------- */
+/* --- time ---------------------------------------------------------------------------------------
+ */
 
 /* Packets of others deserve to hear it; our own TCP has its own patience. The entry goes
  * first, since what we send may need room in the table. */

@@ -132,8 +132,7 @@ decrement_hop_limit(struct rte_mbuf *m, bool ip6)
 static bool
 is_link_local(const struct rte_mbuf *m, const struct in6_addr *to)
 {
-	struct in6_addr from =
-		net_in6(rte_pktmbuf_mtod(m, const struct rte_ipv6_hdr *)->src_addr);
+	struct in6_addr from = net_in6(rte_pktmbuf_mtod(m, const struct rte_ipv6_hdr *)->src_addr);
 
 	return IN6_IS_ADDR_LINKLOCAL(to) || IN6_IS_ADDR_LINKLOCAL(&from);
 }
@@ -145,8 +144,8 @@ complete_udp(const struct net *net, struct rte_mbuf *m, bool ip6)
 {
 	const struct rte_ipv4_hdr *ip4 = rte_pktmbuf_mtod(m, const struct rte_ipv4_hdr *);
 	uint16_t l3_len = ip6 ? NET_IP6_HEADER : rte_ipv4_hdr_len(ip4);
-	uint8_t protocol = ip6 ? rte_pktmbuf_mtod(m, const struct rte_ipv6_hdr *)->proto :
-				 ip4->next_proto_id;
+	uint8_t protocol =
+		ip6 ? rte_pktmbuf_mtod(m, const struct rte_ipv6_hdr *)->proto : ip4->next_proto_id;
 
 	if (m->port < net->n_interfaces && net->interfaces[m->port].partial_checksums &&
 	    protocol == IPPROTO_UDP && m->pkt_len >= (uint32_t)l3_len + NET_UDP_HEADER &&

@@ -32,7 +32,8 @@ matches(const struct net_fib_entry *entry, const uint64_t words[2])
 static struct net_fib_entry
 make_entry(const struct net_prefix *to, uint16_t interface)
 {
-	struct net_fib_entry entry = {.interface = interface, .length = to->length, .on_link = true};
+	struct net_fib_entry entry = {
+		.interface = interface, .length = to->length, .on_link = true};
 
 	make_mask(to->length, entry.mask);
 	split(&to->address, entry.prefix);
@@ -170,8 +171,8 @@ net_is_broadcast(const struct net *net, rte_be32_t address)
 			if (!IN6_IS_ADDR_V4MAPPED(&prefix->address) || prefix->length < 96 ||
 			    prefix->length > 126)
 				continue;
-			hosts = prefix->length == 96 ? UINT32_MAX :
-						       (1u << (128 - prefix->length)) - 1;
+			hosts = prefix->length == 96 ? UINT32_MAX
+						     : (1u << (128 - prefix->length)) - 1;
 			if (host == (own | hosts))
 				return true;
 		}

@@ -68,8 +68,8 @@ is_driver(const char *devargs, const char *driver)
 {
 	size_t len = strlen(driver);
 
-	return strncmp(devargs, driver, len) == 0 && (devargs[len] == '\0' ||
-						      strchr("0123456789,_", devargs[len]) != NULL);
+	return strncmp(devargs, driver, len) == 0 &&
+	       (devargs[len] == '\0' || strchr("0123456789,_", devargs[len]) != NULL);
 }
 
 static int

@@ -79,8 +79,8 @@ missing_offloads(const struct port *port, const struct rte_mbuf *frame)
 static struct rte_mbuf *
 prepare(struct port *port, struct port_queue *q, struct rte_mbuf *frame)
 {
-	unsigned int l2_len = frame->l2_len != 0 ? frame->l2_len :
-						   RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN;
+	unsigned int l2_len =
+		frame->l2_len != 0 ? frame->l2_len : RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN;
 	struct rte_mbuf *copy;
 
 	if (unlikely(frame->pkt_len > port->mtu + l2_len)) {

@@ -22,12 +22,12 @@ struct port {
 	uint16_t mtu;
 	unsigned int n_queues;
 	struct rte_mempool *pool;
-	uint64_t tx_offloads;    /* RTE_ETH_TX_OFFLOAD_* that the device does for us */
-	bool takes_chains;       /* several buffers to a frame */
-	bool wants_own_buffers;  /* what is sent must not be shared with anybody */
+	uint64_t tx_offloads;   /* RTE_ETH_TX_OFFLOAD_* that the device does for us */
+	bool takes_chains;      /* several buffers to a frame */
+	bool wants_own_buffers; /* what is sent must not be shared with anybody */
 	bool software;
 	bool kernel_peer;
-	bool remove;             /* unplug the device when it is closed */
+	bool remove; /* unplug the device when it is closed */
 	struct rte_ether_addr mac;
 	char driver[RTE_ETH_NAME_MAX_LEN];
 	struct port_queue *queues;

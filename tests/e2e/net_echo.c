@@ -149,9 +149,9 @@ static void
 start_eal(void)
 {
 	char prefix[64];
-	char *argv[] = {"net_echo",  "--no-huge",      "--no-shconf",    "--no-pci",
-			"-m",        "128",            "--no-telemetry", "--log-level=error",
-			"-l",        "0",              "--file-prefix",  prefix};
+	char *argv[] = {"net_echo", "--no-huge", "--no-shconf",    "--no-pci",
+			"-m",       "128",       "--no-telemetry", "--log-level=error",
+			"-l",       "0",         "--file-prefix",  prefix};
 
 	snprintf(prefix, sizeof(prefix), "net-echo-%d", (int)getpid());
 	if (rte_eal_init((int)RTE_DIM(argv), argv) < 0)
@@ -259,8 +259,8 @@ look_for_answers(struct state *s, struct rte_mbuf **frames, uint16_t n)
 		const struct rte_ether_hdr *ether =
 			rte_pktmbuf_mtod(frames[i], const struct rte_ether_hdr *);
 		bool ip6 = ether->ether_type == rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV6);
-		size_t header = sizeof(*ether) + (ip6 ? sizeof(struct rte_ipv6_hdr) :
-							sizeof(struct rte_ipv4_hdr));
+		size_t header = sizeof(*ether) +
+				(ip6 ? sizeof(struct rte_ipv6_hdr) : sizeof(struct rte_ipv4_hdr));
 		const struct rte_icmp_hdr *icmp =
 			rte_pktmbuf_mtod_offset(frames[i], const struct rte_icmp_hdr *, header);
 
@@ -357,7 +357,8 @@ report(struct state *s)
 		struct port_counters c;
 
 		port_counters(s->ports[p], &c);
-		printf("port %u %s rx_frames %lu tx_frames %lu tx_dropped %lu tx_copied_bytes %lu\n",
+		printf("port %u %s rx_frames %lu tx_frames %lu tx_dropped %lu tx_copied_bytes "
+		       "%lu\n",
 		       p, port_driver(s->ports[p]), c.rx_frames, c.tx_frames, c.tx_dropped,
 		       c.tx_copied_bytes);
 	}
