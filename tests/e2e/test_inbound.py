@@ -294,7 +294,7 @@ listen sidecar
     mode http
     bind 127.0.0.1:18080
     server gateway {ADDRESS['mixed']}:8088 ssl crt {pem} ca-file {certificates.mesh.bundle} \
-verify required alpn istio-http/1.1,istio,http/1.1 sni str(outbound_.80_._.behind)
+verify required alpn istio-http/1.1,istio,http/1.1
 """
     with programs.haproxy(mesh, directory, sections):
         for _ in range(3):

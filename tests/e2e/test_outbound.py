@@ -125,12 +125,13 @@ def test_nginx_that_takes_mutual_tls_only(gateway, mesh, work, services, certifi
   ssl_certificate_key {certificates.reviews.key};
   ssl_client_certificate {certificates.mesh.bundle};
   ssl_verify_client on;
+  ssl_protocols TLSv1.2 TLSv1.3;
   location / {{ return 200 "$ssl_client_s_dn|$ssl_server_name|$ssl_alpn_protocol|$host\\n"; }} }}"""
     with programs.nginx(mesh, directory, block):
         answer = programs.curl(work, f"http://{service.virtual}/", "-H", "Host: reviews",
                                source=ADDRESS["client"])
     assert (answer.status, answer.body) == (
-        200, f"CN=client,O=Portcullis|outbound_.80_._.reviews.{DOMAIN}|http/1.1|reviews\n")
+        200, f"O=Portcullis,CN=client|outbound_.80_._.reviews.{DOMAIN}|http/1.1|reviews\n")
     assert gateway.log.wait(answer.port)["upstream"]["tls"]["peer"] == pki.spiffe("reviews")
 
 

@@ -138,7 +138,8 @@ class Gateway:
             environment["LSAN_OPTIONS"] = f"suppressions={suppressions}:print_suppressions=0"
         self.process = Process(
             self.space.command([*self.wrapper, str(self.binary), "--config", str(self.config)]),
-            name="portcullis", env=environment, cwd=self.directory)
+            name="portcullis", env=environment, cwd=self.directory,
+            output=self.directory / "portcullis.log")
         try:
             self.process.wait_line(r"^portcullis: .*\bready\b", timeout * self.slow)
         except BaseException:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Child processes: started here, read by line, ended by pid and by nobody else."""
 
+import os
 import re
 import signal
 import subprocess
-import threading
+import tempfile
 import time
 
 
@@ -13,19 +14,17 @@ class Failed(AssertionError):
 
 
 class Process:
-    """A child whose stdout and stderr are read by line as they come."""
+    """A child whose stdout and stderr go to a file, `output` or one without a name, and may be
+    read and waited for by line. It lives on when the harness ends without stop()."""
 
-    def __init__(self, command, name=None, env=None, cwd=None, stdin=subprocess.DEVNULL):
+    def __init__(self, command, name=None, env=None, cwd=None, output=None):
         self.command = [str(part) for part in command]
         self.name = name or self.command[0]
-        self.lines = []
-        self._arrived = threading.Condition()
-        # A group of its own: Ctrl-C reaches the harness, which ends its children in order.
+        self._output = open(output, "w+b") if output else tempfile.TemporaryFile()
+        # A session of its own: Ctrl-C reaches the harness, which ends its children in order.
         self.popen = subprocess.Popen(
-            self.command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            self.command, stdin=subprocess.DEVNULL, stdout=self._output, stderr=self._output,
             env=env, cwd=cwd, start_new_session=True)
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
 
     @property
     def pid(self):
@@ -34,49 +33,45 @@ class Process:
     def running(self):
         return self.popen.poll() is None
 
+    @property
+    def lines(self):
+        """Whole lines so far; of a child that has ended, everything."""
+        ended = not self.running()
+        data = os.pread(self._output.fileno(), os.fstat(self._output.fileno()).st_size, 0)
+        lines = data.decode("utf-8", "replace").split("\n")
+        rest = lines.pop()
+        return lines + ([rest] if rest and ended else [])
+
     def text(self):
-        with self._arrived:
-            return "\n".join(self.lines)
+        return "\n".join(self.lines)
 
     def mark(self):
         """Where the output stands now: wait_line(since=mark) looks only at what follows."""
-        with self._arrived:
-            return len(self.lines)
-
-    def _read(self):
-        for raw in self.popen.stdout:
-            with self._arrived:
-                self.lines.append(raw.decode("utf-8", "replace").rstrip("\r\n"))
-                self._arrived.notify_all()
-        with self._arrived:
-            self._arrived.notify_all()
+        return len(self.lines)
 
     def wait_line(self, pattern, timeout=10.0, since=0):
         """The first line from `since` on that `pattern` is found in."""
         wanted = re.compile(pattern)
         deadline = time.monotonic() + timeout
-        with self._arrived:
-            while True:
-                for line in self.lines[since:]:
-                    if wanted.search(line):
-                        return line
-                left = deadline - time.monotonic()
-                if left <= 0 or (not self.running() and not self._reader.is_alive()):
-                    break
-                self._arrived.wait(min(left, 0.2))
-        state = "is running" if self.running() else f"ended with {self.popen.returncode}"
+        while True:
+            running = self.running()
+            for line in self.lines[since:]:
+                if wanted.search(line):
+                    return line
+            if not running or time.monotonic() > deadline:
+                break
+            time.sleep(0.02)
+        state = "is running" if running else f"ended with {self.popen.returncode}"
         raise Failed(f"{self.name} {state} and did not say /{pattern}/ within {timeout:g} s:\n"
                      + "\n".join(self.lines[-40:]))
 
     def wait(self, timeout):
-        """The exit status; everything that was printed has been read by then."""
+        """The exit status."""
         try:
-            self.popen.wait(timeout)
+            return self.popen.wait(timeout)
         except subprocess.TimeoutExpired:
             raise Failed(f"{self.name} did not end within {timeout:g} s:\n"
                          + "\n".join(self.lines[-40:])) from None
-        self._reader.join(5)
-        return self.popen.returncode
 
     def stop(self, timeout=5.0, number=signal.SIGTERM):
         """Asks it to end, insists after `timeout`; the exit status."""
@@ -87,8 +82,6 @@ class Process:
             except subprocess.TimeoutExpired:
                 self.popen.kill()
                 self.popen.wait()
-        self._reader.join(5)
-        self.popen.stdout.close()
         return self.popen.returncode
 
 
