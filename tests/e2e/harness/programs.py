@@ -37,15 +37,24 @@ defaults
 """
 
 
-@contextlib.contextmanager
-def nginx(space, directory, servers):
-    """Runs nginx with the given `server {{ }}` blocks."""
+def start_nginx(space, directory, servers):
+    """Starts nginx with the given `server { }` blocks; (the process, what waits until it
+    listens)."""
     directory.mkdir(parents=True, exist_ok=True)
     config = directory / "nginx.conf"
     config.write_text(NGINX.format(directory=directory, servers=servers))
-    process = space.start(["nginx", "-e", directory / "error.log", "-p", directory, "-c", config])
+    process = space.start(["nginx", "-e", directory / "error.log", "-p", directory, "-c", config],
+                          output=directory / "output.log")
+    sockets = len(re.findall(r"\blisten\s", servers))
+    return process, lambda: _wait_listening(space, process, sockets)
+
+
+@contextlib.contextmanager
+def nginx(space, directory, servers):
+    """Runs nginx with the given `server { }` blocks."""
+    process, listening = start_nginx(space, directory, servers)
     try:
-        _wait_listening(space, process, len(re.findall(r"^\s*listen\s", servers, re.M)))
+        listening()
         yield process
     finally:
         process.stop()
