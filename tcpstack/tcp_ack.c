@@ -49,14 +49,15 @@ tcp_user_timer(struct tcp_conn *conn)
 }
 
 /* Takes over the peer's window if the segment is newer than the one it was last taken from
- * (SND.WL1, SND.WL2). */
+ * (SND.WL1, SND.WL2). One that acknowledges more is newer even if it is a retransmission with
+ * an old number: the window counts from its acknowledgement. */
 void
 tcp_ack_window(struct tcp_conn *conn, const struct tcp_segment *segment)
 {
 	struct tcp_cold *cold = tcp_cold(conn);
 	uint32_t window = segment->window;
 
-	if (!seq_lt(conn->snd_wl1, segment->seq) &&
+	if (!seq_gt(segment->ack, conn->snd_una) && !seq_lt(conn->snd_wl1, segment->seq) &&
 	    !(conn->snd_wl1 == segment->seq && seq_le(conn->snd_wl2, segment->ack)))
 		return;
 	if (!(segment->flags & TCP_SYN))

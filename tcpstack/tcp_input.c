@@ -201,7 +201,7 @@ syn_input(struct tcp_conn *conn, struct tcp_segment *segment)
 
 	if (again && conn->state == TCP_SYN_RECEIVED) {
 		if (segment->flags & TCP_ACK) {
-			segment->flags &= ~TCP_SYN;
+			/* The flag stays: the window of a SYN is not scaled. */
 			segment->seq++;
 			return true;
 		}
