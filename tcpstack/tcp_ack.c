@@ -139,6 +139,17 @@ is_duplicate(const struct tcp_conn *conn, const struct tcp_segment *segment)
 	       segment->window << conn->snd_wscale == conn->snd_wnd;
 }
 
+/* A peer that answers is alive, however long its window stays shut (RFC 9293 section
+ * 3.8.6.1). The user timeout runs again from the next probe. */
+static void
+window_still_closed(struct tcp_conn *conn)
+{
+	if (tcp_in_flight(conn) > 0)
+		tcp_user_timer(conn);
+	else
+		tcp_timer_clear(conn, TCP_TIMER_USER);
+}
+
 static void
 take(struct tcp_conn *conn, const struct tcp_segment *segment)
 {
@@ -153,8 +164,8 @@ take(struct tcp_conn *conn, const struct tcp_segment *segment)
 	tcp_ack_window(conn, segment);
 	if (news.acked > 0)
 		advance(conn, segment);
-	else if (conn->snd_wnd == 0 && !(conn->flags & TCP_F_RELEASED) && outstanding(conn))
-		tcp_user_timer(conn); /* it answers our probes: RFC 9293 section 3.8.6.1 */
+	else if (conn->snd_wnd == 0 && !(conn->flags & TCP_F_RELEASED))
+		window_still_closed(conn);
 	if (conn->flags & TCP_F_SACK && segment->opt.n_sack > 0)
 		tcp_sack_update(conn, &segment->opt);
 	delivered = (int32_t)(news.acked + cold->sacked - sacked);

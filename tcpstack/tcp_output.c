@@ -390,6 +390,8 @@ sent(struct turn *turn, const struct plan *plan)
 		break;
 	case PLAN_PROBE:
 		conn->flags &= ~TCP_F_SEND_PROBE;
+		if (!tcp_timer_running(conn, TCP_TIMER_USER))
+			tcp_user_timer(conn);
 		break;
 	default:
 		break;
