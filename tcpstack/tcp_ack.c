@@ -65,7 +65,7 @@ tcp_ack_window(struct tcp_conn *conn, const struct tcp_segment *segment)
 	if (conn->snd_wnd == 0 && window > 0)
 		cold->backoff = 0; /* probing is over */
 	conn->snd_wnd = window;
-	conn->snd_wl1 = segment->seq;
+	conn->snd_wl1 = seq_max(conn->snd_wl1, segment->seq);
 	conn->snd_wl2 = segment->ack;
 	cold->max_snd_wnd = RTE_MAX(cold->max_snd_wnd, window);
 }
