@@ -228,4 +228,21 @@ struct policy_stats {
 };
 void policy_stats(const struct policy *policy, struct policy_stats *stats);
 
+/* --- admin --------------------------------------------------------------------------------- */
+
+/*
+ * HTTP on a Unix socket, on the kernel's side of the house: who may open the socket may
+ * ask. `get` is called on the server's own thread for every GET; it returns a body (from
+ * malloc(), freed by the server) with *status and *content_type set, or NULL for 404.
+ */
+typedef char *(*policy_admin_get)(void *ctx, const char *path, unsigned int *status,
+				  const char **content_type);
+struct policy_admin;
+/* An existing socket at `path` that nobody listens on is replaced. NULL with a sentence in
+ * `error`. */
+struct policy_admin *policy_admin_start(const char *path, policy_admin_get get, void *ctx,
+					char *error, size_t error_len);
+/* Removes the socket. NULL is ignored. */
+void policy_admin_stop(struct policy_admin *admin);
+
 #endif

@@ -103,6 +103,8 @@ struct net_neighbour {
 	unsigned int interface;
 	struct in6_addr address;
 	struct rte_ether_addr mac;
+	bool unasked; /* an answer to a question that its worker did not ask: it helps the one
+			 that did, and makes no new entry elsewhere */
 };
 unsigned int net_news(struct net *net, struct net_neighbour *neighbours, unsigned int max);
 void net_learn(struct net *net, const struct net_neighbour *neighbour, uint64_t now);

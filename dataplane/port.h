@@ -31,6 +31,14 @@ struct port_config {
 	unsigned int rx_descriptors, tx_descriptors; /* 0: 512 */
 };
 
+/*
+ * A pool of receive buffers that every driver accepts (net_af_xdp wants them back to back):
+ * `n` buffers of PORT_BUFFER_ROOM bytes, headroom included. NULL with rte_errno set.
+ */
+#define PORT_BUFFER_ROOM RTE_MBUF_DEFAULT_BUF_SIZE
+struct rte_mempool *port_pool_create(const char *name, unsigned int n, unsigned int cache,
+				     int socket);
+
 /* NULL with a sentence in `error`: no such device, MTU refused, too few queues. EAL must
  * be initialised. */
 struct port *port_open(const struct port_config *config, char *error, size_t error_len);
@@ -42,6 +50,9 @@ uint16_t port_mtu(const struct port *port);
 const char *port_driver(const struct port *port); /* "net_af_packet" */
 /* A kernel interface or a ring: a busy poll would take the core from the peer. */
 bool port_is_software(const struct port *port);
+/* Frames come from this machine's kernel, which leaves checksums to be completed by the
+ * device that never comes (unless `ethtool -K INTERFACE tx off`). */
+bool port_peer_is_kernel(const struct port *port);
 bool port_link_up(const struct port *port);
 
 /* A burst of received frames; the caller owns them. */

@@ -86,7 +86,8 @@ struct tls_server_params {
 enum tls_san_check {
 	TLS_SAN_NONE,   /* only the CA is checked */
 	TLS_SAN_EXACT,  /* a SAN (URI, DNS or IP) equals one of `sans`, byte by byte;
-			   for DNS names without regard to case */
+			   for DNS names without regard to case, and a wildcard in the first
+			   label of the certificate's name counts, as in Envoy's exact match */
 	TLS_SAN_HOST,   /* RFC 6125 host name check against sans[0] */
 };
 
@@ -115,7 +116,7 @@ struct tls_peer {
 	char sni[256];             /* server side: what the client asked for */
 	char alpn[32];             /* what was selected */
 	uint16_t version;          /* 0x0303, 0x0304; 0 unknown */
-	char cipher[40];           /* "TLS_AES_128_GCM_SHA256" */
+	char cipher[48];           /* "TLS_AES_128_GCM_SHA256" */
 	bool verified;
 	uint8_t alert;             /* of ALERT_RECEIVED: RFC 8446 section 6 */
 	char detail[TLS_DETAIL_LEN]; /* one sentence on a failure: wanted and got */
@@ -129,6 +130,10 @@ struct tls_handshake *tls_handshake_client(const struct tls_client_params *param
 
 /* Hands received bytes over; owns the chain. Cheap: no cryptography happens here. */
 void tls_handshake_input(struct tls_handshake *hs, struct rte_mbuf *chain);
+
+/* The peer has closed its side: nothing follows what was handed over. A step that needs
+ * more then fails with TLS_CAUSE_TRUNCATED. */
+void tls_handshake_eof(struct tls_handshake *hs);
 
 /* True when a whole record waits, or the client's first flight: tls_handshake_step() has
  * something to do. */

@@ -21,6 +21,18 @@
  *     tls_records_seal()       application data becomes operations of the batch
  *     crypto_submit/poll
  *     tls_records_output()     records to send, in order
+ *
+ * Nothing is forgotten: bytes that found no operation, no buffer or no room in flight stay
+ * with the layer, and tls_batch_run() goes on with them, in the same call as long as it makes
+ * progress, else in the next one. So the caller calls tls_records_open() once after
+ * tls_records_input(), tls_records_seal() once for every chain that it has to send, and
+ * tls_batch_run() every turn, whether or not there is anything new. Whoever got something
+ * comes out of tls_batch_next(): plaintext, records to send (also answers that the layer made
+ * by itself), an error, or the end.
+ *
+ * Bytes that are given to tls_records_seal() are enciphered where they lie, so they must be
+ * the layer's alone. The head- and tailroom of a buffer is written to only when the buffer is
+ * direct and not shared.
  */
 
 #include <stdbool.h>
@@ -36,15 +48,30 @@
 #define TLS_RECORD_MAX_PLAINTEXT 16384 /* RFC 8446 section 5.1 */
 #define TLS_RECORD_MAX_CIPHERTEXT (16384 + 256)
 #define TLS_RECORD_HEADER 5
+/* Records under one AES-GCM key of TLS 1.3 before it is changed. RFC 8446 section 5.5 allows
+ * 2^24.5 full ones. */
+#define TLS_RECORD_REKEY_AFTER (1u << 23)
+/* ... and before a peer that has not changed its own is asked to. */
+#define TLS_RECORD_ASK_AFTER (TLS_RECORD_REKEY_AFTER + TLS_RECORD_REKEY_AFTER / 2)
 
 struct tls_pools;
 
-/* The operations of this turn. One per worker. */
+/*
+ * The operations of this turn. One per worker. `max_ops` is how many there are; those under
+ * way in one direction of one connection are limited besides (32; under TLS 1.3 received
+ * records are opened one after the other, since any of them may change the key).
+ */
 struct tls_batch;
+/* NULL: out of memory. */
 struct tls_batch *tls_batch_create(struct crypto_device *device, unsigned int max_ops);
+/* The connections have to be destroyed before. NULL is ignored. */
 void tls_batch_destroy(struct tls_batch *batch);
+/* The worker's clock in microseconds, for the size of records after a pause. Once a turn;
+ * without it no flow ever counts as idle. */
+void tls_batch_set_time(struct tls_batch *batch, uint64_t now_us);
 /* Submits what is collected and polls; completed operations are handed to their
- * connections (the `ready` list, see tls_batch_next()). Returns operations completed. */
+ * connections (the `ready` list, see tls_batch_next()), which may make new ones: those run
+ * too, up to a few times `max_ops` in all. Returns operations completed. */
 unsigned int tls_batch_run(struct tls_batch *batch);
 /* Connections for which something completed since the last call, each once; NULL: no
  * more. What comes back is the `user` given to tls_records_set_user(). */
@@ -52,7 +79,10 @@ void *tls_batch_next(struct tls_batch *batch);
 
 struct tls_records; /* opaque, from a pool of the worker's making */
 
+/* NULL: out of memory, or the buffers of pools->data are too small (they want 512 bytes
+ * behind the headroom). `pools` must outlive it. */
 struct tls_records *tls_records_create(const struct tls_pools *pools, struct tls_batch *batch);
+/* What tls_batch_next() returns for it; at first, and for NULL, `records` itself. */
 void tls_records_set_user(struct tls_records *records, void *user);
 
 /* Wipes the keys and frees. With operations in flight it is reaped when the last one
@@ -94,9 +124,11 @@ enum tls_record_error {
 	TLS_RECORD_UNEXPECTED = -3,   /* unexpected_message(10): wrong type, CCS, zero type */
 	TLS_RECORD_BAD_VERSION = -4,  /* protocol_version(70) */
 	TLS_RECORD_DECODE = -5,       /* decode_error(50): broken alert or handshake message */
-	TLS_RECORD_ALERT = -6,        /* the peer sent a fatal alert: tls_records_alert() */
+	TLS_RECORD_ALERT = -6,        /* the peer sent a fatal alert:
+					 tls_records_alert_received() */
 	TLS_RECORD_LIMIT = -7,        /* sequence number or key limit, KeyUpdate storm */
-	TLS_RECORD_NO_MEMORY = -8,    /* internal_error(80): buffers or keys exhausted */
+	TLS_RECORD_NO_MEMORY = -8,    /* internal_error(80): keys exhausted, device failed;
+					 for buffers the layer waits */
 	TLS_RECORD_CLOSED = -9,       /* seal after close */
 };
 const char *tls_record_strerror(int error);
@@ -105,7 +137,7 @@ const char *tls_record_strerror(int error);
 int tls_records_error(const struct tls_records *records);
 /* close_notify was received and every byte before it handed out. */
 bool tls_records_eof(const struct tls_records *records);
-/* Last alert received or sent: 0 none. RFC 8446 section 6. */
+/* Last alert received or sent: 0 none, or close_notify. RFC 8446 section 6. */
 uint8_t tls_records_alert_received(const struct tls_records *records);
 uint8_t tls_records_alert_sent(const struct tls_records *records);
 const char *tls_alert_name(uint8_t alert);
@@ -133,12 +165,21 @@ struct tls_traffic {
 	uint64_t seq;       /* of the next record */
 	uint64_t explicit_nonce; /* TLS 1.2 GCM, sending: never repeats */
 };
+/* Which side we are: a server gets no tickets, a client no ClientHello. Where it is not
+ * said, both are put up with. */
+enum tls_side {
+	TLS_SIDE_UNKNOWN,
+	TLS_SIDE_CLIENT,
+	TLS_SIDE_SERVER,
+};
 struct tls_keys {
 	uint16_t version; /* 0x0303 or 0x0304 */
+	enum tls_side side;
 	enum crypto_aead aead;
 	struct tls_traffic rx, tx;
 };
-/* Installs the keys. 0 or TLS_RECORD_NO_MEMORY. `keys` is wiped. */
+/* Installs the keys. 0 or TLS_RECORD_NO_MEMORY. `keys` is wiped. Bytes that were given to
+ * tls_records_input() or tls_records_seal() before are taken up by the next tls_batch_run(). */
 int tls_records_install(struct tls_records *records, struct crypto_device *device,
 			struct tls_keys *keys);
 

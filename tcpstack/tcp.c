@@ -1,0 +1,823 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The stack's life and the calls of tcp.h that concern one connection. */
+
+#include <rte_malloc.h>
+
+#include "tcpstack/tcp_internal.h"
+
+#define DEFAULT_ROOM 65535u
+#define DEFAULT_CONNECT_TIMEOUT_MS 10000u
+#define DEFAULT_USER_TIMEOUT_MS 120000u
+#define DEFAULT_KEEP_INTERVAL_MS 75000u
+#define DEFAULT_KEEP_PROBES 9u
+#define DEFAULT_FIN_WAIT2_MS 60000u
+#define DEFAULT_TIME_WAIT_MS 60000u
+#define WSCALE_ROOM (1u << 20) /* the window can grow to this however small it begins */
+
+const char *
+tcp_strerror(int error)
+{
+	switch (error) {
+	case TCP_OK:
+		return "no error";
+	case TCP_E_NO_MEMORY:
+		return "connection table full";
+	case TCP_E_NO_PORT:
+		return "no free local port";
+	case TCP_E_IN_USE:
+		return "address in use";
+	case TCP_E_STATE:
+		return "not possible in this state";
+	case TCP_E_REFUSED:
+		return "connection refused";
+	case TCP_E_RESET:
+		return "connection reset by peer";
+	case TCP_E_TIMEOUT:
+		return "connection timed out";
+	case TCP_E_UNREACHABLE:
+		return "destination unreachable";
+	case TCP_E_NOT_SYN:
+		return "not a connection request";
+	case TCP_E_MALFORMED:
+		return "malformed segment";
+	default:
+		return "unknown error";
+	}
+}
+
+const char *
+tcp_state_name(enum tcp_state state)
+{
+	static const char *const name[] = {
+		[TCP_CLOSED] = "CLOSED",           [TCP_SYN_SENT] = "SYN-SENT",
+		[TCP_SYN_RECEIVED] = "SYN-RECEIVED", [TCP_ESTABLISHED] = "ESTABLISHED",
+		[TCP_FIN_WAIT_1] = "FIN-WAIT-1",   [TCP_FIN_WAIT_2] = "FIN-WAIT-2",
+		[TCP_CLOSE_WAIT] = "CLOSE-WAIT",   [TCP_CLOSING] = "CLOSING",
+		[TCP_LAST_ACK] = "LAST-ACK",       [TCP_TIME_WAIT] = "TIME-WAIT",
+	};
+
+	return (unsigned int)state < RTE_DIM(name) ? name[state] : "?";
+}
+
+/* --- lists --------------------------------------------------------------------------------- */
+
+void
+tcp_list_init(struct tcp_list *list)
+{
+	list->head = TCP_NONE;
+	list->tail = TCP_NONE;
+}
+
+void
+tcp_list_push(struct tcp_stack *stack, struct tcp_list *list, struct tcp_conn *conn,
+	      enum tcp_list_kind kind)
+{
+	uint32_t index = (uint32_t)(conn - stack->conns);
+
+	conn->links[kind] = (struct tcp_link){.next = TCP_NONE, .prev = list->tail};
+	if (list->tail != TCP_NONE)
+		stack->conns[list->tail].links[kind].next = index;
+	else
+		list->head = index;
+	list->tail = index;
+}
+
+void
+tcp_list_push_front(struct tcp_stack *stack, struct tcp_list *list, struct tcp_conn *conn,
+		    enum tcp_list_kind kind)
+{
+	uint32_t index = (uint32_t)(conn - stack->conns);
+
+	conn->links[kind] = (struct tcp_link){.next = list->head, .prev = TCP_NONE};
+	if (list->head != TCP_NONE)
+		stack->conns[list->head].links[kind].prev = index;
+	else
+		list->tail = index;
+	list->head = index;
+}
+
+void
+tcp_list_remove(struct tcp_stack *stack, struct tcp_list *list, struct tcp_conn *conn,
+		enum tcp_list_kind kind)
+{
+	struct tcp_link *link = &conn->links[kind];
+
+	if (link->prev != TCP_NONE)
+		stack->conns[link->prev].links[kind].next = link->next;
+	else
+		list->head = link->next;
+	if (link->next != TCP_NONE)
+		stack->conns[link->next].links[kind].prev = link->prev;
+	else
+		list->tail = link->prev;
+}
+
+/* --- the stack ------------------------------------------------------------------------------- */
+
+static void *
+table_alloc(const struct tcp_stack_config *config, size_t count, size_t size)
+{
+	return rte_zmalloc_socket("tcp_stack", RTE_MAX(count, (size_t)1) * size,
+				  RTE_CACHE_LINE_SIZE, config->socket_id);
+}
+
+static void
+random_keys(struct tcp_stack *stack)
+{
+	const struct tcp_stack_config *config = &stack->config;
+
+	config->random(config->random_ctx, stack->table.key, sizeof(stack->table.key));
+	config->random(config->random_ctx, stack->isn_key, sizeof(stack->isn_key));
+	config->random(config->random_ctx, stack->port_key, sizeof(stack->port_key));
+	config->random(config->random_ctx, stack->ts_key, sizeof(stack->ts_key));
+	config->random(config->random_ctx, &stack->port_next, sizeof(stack->port_next));
+}
+
+/* Each connection has a node of its own; half as many again are shared. */
+static uint32_t
+node_count(const struct tcp_stack_config *config)
+{
+	return config->max_connections + config->max_connections / 2 + 1024;
+}
+
+static void
+init_free_lists(struct tcp_stack *stack)
+{
+	struct tcp_time_waits *tw = &stack->time_waits;
+	uint32_t nodes = node_count(&stack->config);
+
+	tcp_list_init(&stack->free);
+	tcp_list_init(&stack->events);
+	tcp_list_init(&stack->output);
+	for (uint32_t i = 0; i < stack->config.max_connections; i++)
+		tcp_list_push(stack, &stack->free, &stack->conns[i], TCP_LIST_EVENTS);
+	stack->nodes.free_head = TCP_NONE;
+	for (uint32_t i = nodes; i-- > stack->config.max_connections;)
+		tcp_node_free(stack, i);
+	tw->max = stack->config.max_time_wait;
+	tw->head = TCP_TIME_WAIT_NONE;
+	tw->tail = TCP_TIME_WAIT_NONE;
+	tw->free_head = TCP_TIME_WAIT_NONE;
+	for (uint32_t i = tw->max; i-- > 0;) {
+		tw->entry[i].next = tw->free_head;
+		tw->free_head = i;
+	}
+}
+
+static int
+allocate_tables(struct tcp_stack *stack)
+{
+	const struct tcp_stack_config *config = &stack->config;
+	uint32_t conns = config->max_connections;
+
+	stack->conns = table_alloc(config, conns, sizeof(*stack->conns));
+	stack->cold = table_alloc(config, conns, sizeof(*stack->cold));
+	stack->nodes.node = table_alloc(config, node_count(config), sizeof(struct tcp_node));
+	stack->time_waits.entry =
+		table_alloc(config, config->max_time_wait, sizeof(struct tcp_time_wait));
+	if (stack->conns == NULL || stack->cold == NULL || stack->nodes.node == NULL ||
+	    stack->time_waits.entry == NULL)
+		return TCP_E_NO_MEMORY;
+	stack->table.conns = stack->conns;
+	stack->table.conn_size = sizeof(*stack->conns);
+	stack->table.time_waits = stack->time_waits.entry;
+	stack->table.time_wait_size = sizeof(struct tcp_time_wait);
+	return tcp_table_create(&stack->table, conns + config->max_time_wait, config->socket_id);
+}
+
+struct tcp_stack *
+tcp_stack_create(const struct tcp_stack_config *config, int *error)
+{
+	struct tcp_stack *stack = table_alloc(config, 1, sizeof(*stack));
+
+	*error = TCP_E_NO_MEMORY;
+	if (stack == NULL)
+		return NULL;
+	stack->config = *config;
+	stack->config.max_connections =
+		rte_align32pow2(RTE_MIN(RTE_MAX(config->max_connections, 16u), 1u << 30));
+	stack->config.max_time_wait = RTE_MIN(config->max_time_wait, 1u << 30);
+	if (config->time_wait_ms == 0)
+		stack->config.time_wait_ms = DEFAULT_TIME_WAIT_MS;
+	stack->config.time_wait_ms = RTE_MIN(stack->config.time_wait_ms, TCP_MS_MAX);
+	if (allocate_tables(stack) != TCP_OK || tcp_build_init() != TCP_OK) {
+		tcp_stack_destroy(stack);
+		return NULL;
+	}
+	init_free_lists(stack);
+	random_keys(stack);
+	tcp_wheel_init(&stack->wheel, stack->conns, 0);
+	*error = TCP_OK;
+	return stack;
+}
+
+static void
+drop_buffers(struct tcp_conn *conn)
+{
+	tcp_chain_free(conn->rcv_head);
+	conn->rcv_head = NULL;
+	conn->rcv_tail = NULL;
+	conn->rcv_queued = 0;
+	tcp_chain_free(conn->snd_head);
+	conn->snd_head = NULL;
+	conn->snd_tail = NULL;
+	conn->snd_cursor = NULL;
+}
+
+void
+tcp_stack_destroy(struct tcp_stack *stack)
+{
+	if (stack == NULL)
+		return;
+	for (uint32_t i = 0; stack->n_conns > 0 && i < stack->config.max_connections; i++) {
+		if (!(stack->conns[i].flags & TCP_F_USED))
+			continue;
+		drop_buffers(&stack->conns[i]);
+		tcp_reassembly_clear(&stack->conns[i]);
+	}
+	while (stack->replies_head != stack->replies_tail)
+		rte_pktmbuf_free(stack->replies[stack->replies_head++ % TCP_REPLIES]);
+	tcp_table_destroy(&stack->table);
+	rte_free(stack->time_waits.entry);
+	rte_free(stack->nodes.node);
+	rte_free(stack->cold);
+	rte_free(stack->conns);
+	rte_free(stack);
+}
+
+void
+tcp_clock(struct tcp_stack *stack, uint64_t now)
+{
+	if (now < stack->now)
+		return;
+	stack->now = now;
+	stack->tick = (uint32_t)(now / 1000);
+	if (!stack->started) {
+		stack->started = true;
+		stack->wheel.tick = stack->tick;
+	}
+}
+
+const struct tcp_counters *
+tcp_stack_counters(const struct tcp_stack *stack)
+{
+	return &stack->counters;
+}
+
+uint32_t
+tcp_stack_connections(const struct tcp_stack *stack)
+{
+	return stack->n_conns;
+}
+
+uint32_t
+tcp_stack_time_waits(const struct tcp_stack *stack)
+{
+	return stack->time_waits.count;
+}
+
+/* --- birth --------------------------------------------------------------------------------------- */
+
+static uint32_t
+or_default(uint32_t value, uint32_t fallback)
+{
+	return value != 0 ? value : fallback;
+}
+
+static uint8_t
+window_scale(uint32_t room)
+{
+	uint64_t most = RTE_MIN(RTE_MAX(4ull * room, (uint64_t)WSCALE_ROOM), (uint64_t)TCP_ROOM_MAX);
+	uint8_t scale = 0;
+
+	while (scale < TCP_WSCALE_MAX && (65535ull << scale) < most)
+		scale++;
+	return scale;
+}
+
+static void
+configure(struct tcp_conn *conn, const struct tcp_conn_config *config)
+{
+	struct tcp_cold *cold = tcp_cold(conn);
+	uint16_t mss = conn->flags & TCP_F_IPV4 ? 1460 : 1440;
+	uint32_t room = RTE_MIN(or_default(config->room, DEFAULT_ROOM), TCP_ROOM_MAX);
+
+	cold->path_mss = RTE_MAX(config->mss != 0 ? config->mss : mss, TCP_MSS_MIN);
+	cold->room_max = room;
+	cold->user_timeout_ms = or_default(config->user_timeout_ms, DEFAULT_USER_TIMEOUT_MS);
+	cold->keep_idle_ms = config->keepalive_idle_ms;
+	cold->keep_interval_ms =
+		or_default(config->keepalive_interval_ms, DEFAULT_KEEP_INTERVAL_MS);
+	cold->keep_probes = or_default(config->keepalive_probes, DEFAULT_KEEP_PROBES);
+	cold->fin_wait2_ms = or_default(config->fin_wait2_ms, DEFAULT_FIN_WAIT2_MS);
+	cold->path = config->path;
+	cold->user = config->user;
+	conn->mss = cold->path_mss;
+	conn->rcv_limit = room; /* relative to the first byte until that is known */
+	conn->rcv_wscale = window_scale(room);
+	tcp_timer_set(conn, TCP_TIMER_LIFE,
+		      or_default(config->connect_timeout_ms, DEFAULT_CONNECT_TIMEOUT_MS));
+}
+
+struct tcp_conn *
+tcp_conn_new(struct tcp_stack *stack, const struct tcp_tuple *tuple,
+	     const struct tcp_conn_config *config)
+{
+	static const struct tcp_conn_config defaults;
+	struct tcp_conn *conn;
+	struct tcp_cold *cold;
+	uint32_t generation;
+
+	if (stack->free.head == TCP_NONE) {
+		stack->counters.table_full++;
+		return NULL;
+	}
+	conn = &stack->conns[stack->free.head];
+	tcp_list_remove(stack, &stack->free, conn, TCP_LIST_EVENTS);
+	stack->n_conns++;
+	memset(conn, 0, sizeof(*conn));
+	conn->stack = stack;
+	conn->tuple = *tuple;
+	conn->flags = TCP_F_USED | TCP_F_IN_TABLE;
+	if (tcp_is_mapped(&tuple->local) && tcp_is_mapped(&tuple->remote))
+		conn->flags |= TCP_F_IPV4;
+	conn->ooo_head = TCP_NONE;
+	conn->hole_head = TCP_NONE;
+	conn->quick_acks = TCP_QUICK_ACKS;
+	conn->rcv_mss = TCP_MSS_DEFAULT_V4;
+
+	cold = tcp_cold(conn);
+	generation = cold->generation + 1;
+	memset(cold, 0, sizeof(*cold));
+	cold->generation = generation;
+	cold->ooo_tail = TCP_NONE;
+	cold->rto_us = TCP_RTO_INITIAL_US;
+	cold->last_recv = stack->tick;
+	cold->ts_offset = tcp_ts_offset(stack, tuple);
+	configure(conn, config != NULL ? config : &defaults);
+	tcp_table_insert(&stack->table, tcp_table_hash(&stack->table, tuple),
+			 tcp_conn_index(conn));
+	return conn;
+}
+
+/* The initial sequence number: beyond those of the TIME-WAIT entry that is replaced
+ * (RFC 9293 section 3.6.1). */
+static uint32_t
+choose_isn(struct tcp_stack *stack, const struct tcp_tuple *tuple, uint32_t time_wait)
+{
+	uint32_t isn = tcp_isn(stack, tuple), old;
+
+	if (time_wait == TCP_NONE)
+		return isn;
+	old = stack->time_waits.entry[time_wait & ~TCP_INDEX_TIME_WAIT].snd_nxt;
+	return seq_gt(isn, old) ? isn : old + 65536 + (isn & 0xffff);
+}
+
+static void
+send_syn(struct tcp_conn *conn, enum tcp_state state, uint32_t isn)
+{
+	struct tcp_cold *cold = tcp_cold(conn);
+
+	conn->state = state;
+	cold->iss = isn;
+	cold->recover = isn;
+	cold->snd_fack = isn;
+	conn->snd_una = isn;
+	conn->snd_nxt = isn + 1;
+	conn->snd_end = isn + 1;
+	conn->flags |= TCP_F_SEND_SYN;
+	tcp_conn_want_output(conn);
+}
+
+int
+tcp_connect(struct tcp_stack *stack, const struct tcp_tuple *tuple, uint64_t now,
+	    const struct tcp_conn_config *config, struct tcp_conn **conn)
+{
+	struct tcp_tuple chosen = *tuple;
+	uint32_t time_wait, isn;
+	int error;
+
+	tcp_clock(stack, now);
+	if (stack->free.head == TCP_NONE) {
+		stack->counters.table_full++;
+		return TCP_E_NO_MEMORY;
+	}
+	if (chosen.local_port == 0) {
+		error = tcp_port_choose(stack, &chosen);
+		if (error != TCP_OK)
+			return error;
+	}
+	error = tcp_tuple_free(stack, &chosen, &time_wait);
+	if (error != TCP_OK)
+		return error;
+	isn = choose_isn(stack, &chosen, time_wait);
+	if (time_wait != TCP_NONE)
+		tcp_time_wait_remove(stack, time_wait);
+	*conn = tcp_conn_new(stack, &chosen, config);
+	(*conn)->flags |= TCP_F_ACTIVE;
+	send_syn(*conn, TCP_SYN_SENT, isn);
+	return TCP_OK;
+}
+
+/* What the stranger's tuple is at now: free, a TIME-WAIT entry that the SYN may replace, or
+ * taken, by an earlier copy of the SYN. */
+static int
+accept_tuple(struct tcp_stack *stack, const struct tcp_tuple *tuple,
+	     const struct tcp_segment *segment, uint32_t *time_wait)
+{
+	uint32_t index = tcp_table_find(&stack->table, tuple, tcp_table_hash(&stack->table, tuple));
+
+	*time_wait = index;
+	if (index == TCP_NONE)
+		return TCP_OK;
+	if (!(index & TCP_INDEX_TIME_WAIT) || !tcp_time_wait_input(stack, index, segment))
+		return TCP_E_IN_USE;
+	return TCP_OK;
+}
+
+int
+tcp_accept(struct tcp_stack *stack, struct rte_mbuf *m, uint64_t now,
+	   const struct tcp_conn_config *config, struct tcp_conn **conn)
+{
+	struct tcp_segment segment;
+	struct tcp_tuple tuple;
+	uint32_t time_wait, isn;
+
+	tcp_clock(stack, now);
+	if (!tcp_segment_parse(m, &tuple, &segment))
+		return TCP_E_MALFORMED;
+	if ((segment.flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN)
+		return TCP_E_NOT_SYN;
+	tcp_segment_options(m, &segment);
+	if (segment.opt.broken)
+		return TCP_E_MALFORMED;
+	if (stack->free.head == TCP_NONE) {
+		stack->counters.table_full++;
+		return TCP_E_NO_MEMORY;
+	}
+	if (accept_tuple(stack, &tuple, &segment, &time_wait) != TCP_OK)
+		return TCP_E_IN_USE;
+	isn = choose_isn(stack, &tuple, time_wait);
+	if (time_wait != TCP_NONE)
+		tcp_time_wait_remove(stack, time_wait);
+	*conn = tcp_conn_new(stack, &tuple, config);
+	tcp_conn_negotiate(*conn, &segment);
+	send_syn(*conn, TCP_SYN_RECEIVED, isn);
+	stack->counters.accepted++;
+	stack->counters.segments_in++;
+	tcp_chain_free(m);
+	return TCP_OK;
+}
+
+void
+tcp_refuse(struct tcp_stack *stack, struct rte_mbuf *m, uint64_t now)
+{
+	struct tcp_segment segment;
+	struct tcp_tuple tuple;
+	uint32_t index;
+
+	tcp_clock(stack, now);
+	if (!tcp_segment_parse(m, &tuple, &segment)) {
+		stack->counters.bad_header++;
+		tcp_chain_free(m);
+		return;
+	}
+	/* The second copy of a SYN in one burst: the first may have been accepted since. */
+	index = tcp_table_find(&stack->table, &tuple, tcp_table_hash(&stack->table, &tuple));
+	if (index != TCP_NONE && !(index & TCP_INDEX_TIME_WAIT)) {
+		tcp_segment_options(m, &segment);
+		tcp_conn_input(&stack->conns[index], m, &segment);
+		return;
+	}
+	tcp_reply_reset(stack, &tuple, &segment, 0);
+	tcp_chain_free(m);
+}
+
+/* --- news ------------------------------------------------------------------------------------------ */
+
+void
+tcp_conn_event(struct tcp_conn *conn, uint32_t bits)
+{
+	if (conn->flags & TCP_F_RELEASED)
+		return;
+	conn->events |= bits;
+	if (conn->flags & TCP_F_ON_EVENTS)
+		return;
+	conn->flags |= TCP_F_ON_EVENTS;
+	tcp_list_push(conn->stack, &conn->stack->events, conn, TCP_LIST_EVENTS);
+}
+
+static void
+forget_events(struct tcp_conn *conn)
+{
+	if (conn->flags & TCP_F_ON_EVENTS)
+		tcp_list_remove(conn->stack, &conn->stack->events, conn, TCP_LIST_EVENTS);
+	conn->flags &= ~TCP_F_ON_EVENTS;
+	conn->events = 0;
+}
+
+uint16_t
+tcp_events(struct tcp_stack *stack, struct tcp_event *events, uint16_t max)
+{
+	uint16_t n = 0;
+
+	while (n < max && stack->events.head != TCP_NONE) {
+		struct tcp_conn *conn = &stack->conns[stack->events.head];
+
+		events[n++] = (struct tcp_event){.conn = conn, .bits = conn->events};
+		forget_events(conn);
+	}
+	return n;
+}
+
+void
+tcp_conn_want_output(struct tcp_conn *conn)
+{
+	if (conn->flags & TCP_F_ON_OUTPUT)
+		return;
+	conn->flags |= TCP_F_ON_OUTPUT;
+	tcp_list_push(conn->stack, &conn->stack->output, conn, TCP_LIST_OUTPUT);
+}
+
+/* --- death ---------------------------------------------------------------------------------------------- */
+
+void
+tcp_conn_detach(struct tcp_conn *conn, enum tcp_state state)
+{
+	struct tcp_stack *stack = conn->stack;
+
+	tcp_timer_clear_all(conn);
+	if (conn->flags & TCP_F_IN_TABLE)
+		tcp_table_remove(&stack->table, tcp_table_hash(&stack->table, &conn->tuple),
+				 tcp_conn_index(conn));
+	conn->flags &= ~(TCP_F_IN_TABLE | TCP_F_ACK_DELAYED | TCP_F_SEND_SYN | TCP_F_SEND_PROBE |
+			 TCP_F_FORCE_RTX);
+	if (state == TCP_CLOSED)
+		conn->flags &= ~TCP_F_ACK_NOW;
+	tcp_chain_free(conn->snd_head);
+	conn->snd_head = NULL;
+	conn->snd_tail = NULL;
+	conn->snd_cursor = NULL;
+	tcp_cold(conn)->rtx_mbuf = NULL;
+	tcp_sack_clear(conn);
+	tcp_reassembly_clear(conn);
+	conn->state = state;
+}
+
+void
+tcp_conn_fail(struct tcp_conn *conn, enum tcp_error error)
+{
+	tcp_conn_detach(conn, TCP_CLOSED);
+	tcp_cold(conn)->error = error;
+	conn->stack->counters.failed++;
+	tcp_conn_event(conn, TCP_EV_FAILED);
+}
+
+void
+tcp_conn_reset(struct tcp_conn *conn)
+{
+	if (!tcp_alive(conn) || conn->state == TCP_SYN_SENT)
+		return;
+	conn->flags |= TCP_F_SEND_RST;
+	tcp_conn_want_output(conn);
+}
+
+void
+tcp_conn_reap(struct tcp_conn *conn)
+{
+	struct tcp_stack *stack = conn->stack;
+
+	if (!(conn->flags & TCP_F_RELEASED) || tcp_alive(conn) ||
+	    conn->flags & (TCP_F_SEND_RST | TCP_F_ACK_NOW))
+		return;
+	if (conn->flags & TCP_F_ON_OUTPUT)
+		tcp_list_remove(stack, &stack->output, conn, TCP_LIST_OUTPUT);
+	drop_buffers(conn);
+	conn->flags = 0;
+	tcp_list_push(stack, &stack->free, conn, TCP_LIST_EVENTS);
+	stack->n_conns--;
+}
+
+void
+tcp_conn_fin_state(struct tcp_conn *conn)
+{
+	if (conn->state == TCP_ESTABLISHED)
+		conn->state = TCP_FIN_WAIT_1;
+	else if (conn->state == TCP_CLOSE_WAIT)
+		conn->state = TCP_LAST_ACK;
+}
+
+void
+tcp_shutdown(struct tcp_conn *conn, uint64_t now)
+{
+	tcp_clock(conn->stack, now);
+	if (!tcp_alive(conn) || conn->flags & TCP_F_FIN_QUEUED)
+		return;
+	conn->flags |= TCP_F_FIN_QUEUED;
+	if (!tcp_synchronized(conn))
+		return;
+	tcp_conn_fin_state(conn);
+	if (!tcp_timer_running(conn, TCP_TIMER_USER))
+		tcp_user_timer(conn);
+	tcp_conn_want_output(conn);
+}
+
+static void
+abort_now(struct tcp_conn *conn)
+{
+	if (tcp_alive(conn)) {
+		tcp_conn_reset(conn);
+		tcp_conn_detach(conn, TCP_CLOSED);
+	}
+	drop_buffers(conn);
+	forget_events(conn);
+}
+
+void
+tcp_abort(struct tcp_conn *conn, uint64_t now)
+{
+	tcp_clock(conn->stack, now);
+	abort_now(conn);
+}
+
+void
+tcp_release(struct tcp_conn *conn, uint64_t now)
+{
+	bool unread = conn->rcv_head != NULL || conn->ooo_head != TCP_NONE;
+	bool unsent = tcp_unacked(conn) > 0;
+
+	forget_events(conn);
+	conn->flags |= TCP_F_RELEASED;
+	if (tcp_alive(conn) && (unread || (conn->state == TCP_SYN_SENT && !unsent)))
+		tcp_abort(conn, now);
+	else
+		tcp_shutdown(conn, now);
+	if (conn->state == TCP_FIN_WAIT_2)
+		tcp_timer_set(conn, TCP_TIMER_LIFE, tcp_cold(conn)->fin_wait2_ms);
+	tcp_conn_reap(conn);
+}
+
+/* --- bytes --------------------------------------------------------------------------------------------------- */
+
+struct rte_mbuf *
+tcp_receive(struct tcp_conn *conn, uint32_t max)
+{
+	struct rte_mbuf *head = conn->rcv_head, *last = NULL, *m;
+	uint32_t bytes = 0, buffers = 0;
+
+	for (m = head; m != NULL && bytes < max && buffers < UINT16_MAX; m = m->next) {
+		bytes += m->data_len;
+		buffers++;
+		last = m;
+	}
+	if (last == NULL)
+		return NULL;
+	conn->rcv_head = m;
+	if (m == NULL)
+		conn->rcv_tail = NULL;
+	conn->rcv_queued -= bytes;
+	last->next = NULL;
+	head->nb_segs = buffers;
+	head->pkt_len = bytes;
+	return head;
+}
+
+void
+tcp_set_room(struct tcp_conn *conn, uint32_t room, uint64_t now)
+{
+	struct tcp_cold *cold = tcp_cold(conn);
+
+	tcp_clock(conn->stack, now);
+	room = RTE_MIN(room, TCP_ROOM_MAX);
+	cold->room_max = RTE_MAX(cold->room_max, room);
+	conn->rcv_limit = conn->rcv_nxt + room;
+	if (tcp_synchronized(conn) && !(conn->flags & TCP_F_FIN_RECEIVED) &&
+	    tcp_window_update_due(conn))
+		tcp_conn_ack_now(conn);
+}
+
+/* Frees the buffers of a chain that hold nothing; returns what is left and its length. */
+static struct rte_mbuf *
+without_empty(struct rte_mbuf *chain, struct rte_mbuf **tail, uint32_t *len)
+{
+	struct rte_mbuf *head = NULL, **link = &head;
+
+	*tail = NULL;
+	*len = 0;
+	while (chain != NULL) {
+		struct rte_mbuf *next = chain->next;
+
+		if (chain->data_len == 0) {
+			rte_pktmbuf_free_seg(chain);
+		} else {
+			*link = chain;
+			*tail = chain;
+			*len += chain->data_len;
+			link = &chain->next;
+		}
+		chain = next;
+	}
+	*link = NULL;
+	return head;
+}
+
+int
+tcp_send(struct tcp_conn *conn, struct rte_mbuf *chain)
+{
+	struct rte_mbuf *tail;
+	uint32_t len;
+
+	if (!tcp_alive(conn) || conn->flags & TCP_F_FIN_QUEUED)
+		return TCP_E_STATE;
+	chain = without_empty(chain, &tail, &len);
+	if (chain == NULL)
+		return TCP_OK;
+	if (conn->snd_head == NULL)
+		conn->snd_head = chain;
+	else
+		conn->snd_tail->next = chain;
+	conn->snd_tail = tail;
+	if (conn->snd_cursor == NULL) {
+		conn->snd_cursor = chain;
+		conn->snd_cursor_off = 0;
+	}
+	conn->snd_end += len;
+	if (tcp_synchronized(conn) && !tcp_timer_running(conn, TCP_TIMER_USER))
+		tcp_user_timer(conn);
+	tcp_conn_want_output(conn);
+	return TCP_OK;
+}
+
+uint32_t
+tcp_unacked(const struct tcp_conn *conn)
+{
+	uint32_t first;
+
+	if (!tcp_alive(conn))
+		return 0;
+	first = seq_max(conn->snd_una, tcp_cold(conn)->iss + 1);
+	return seq_gt(conn->snd_end, first) ? conn->snd_end - first : 0;
+}
+
+/* --- what it is ------------------------------------------------------------------------------------------------ */
+
+const struct tcp_tuple *
+tcp_conn_tuple(const struct tcp_conn *conn)
+{
+	return &conn->tuple;
+}
+
+enum tcp_state
+tcp_conn_state(const struct tcp_conn *conn)
+{
+	return conn->state;
+}
+
+int
+tcp_conn_error(const struct tcp_conn *conn)
+{
+	return tcp_cold(conn)->error;
+}
+
+void *
+tcp_user(const struct tcp_conn *conn)
+{
+	return tcp_cold(conn)->user;
+}
+
+void
+tcp_set_user(struct tcp_conn *conn, void *user)
+{
+	tcp_cold(conn)->user = user;
+}
+
+void
+tcp_conn_info(const struct tcp_conn *conn, struct tcp_info *info)
+{
+	const struct tcp_cold *cold = tcp_cold(conn);
+
+	*info = (struct tcp_info){
+		.state = conn->state,
+		.srtt_us = cold->srtt_us,
+		.rttvar_us = cold->rttvar_us,
+		.rto_us = tcp_rto(conn),
+		.snd_mss = conn->mss,
+		.snd_cwnd = conn->cwnd,
+		.snd_ssthresh = cold->ssthresh,
+		.snd_wnd = conn->snd_wnd,
+		.rcv_wnd = seq_gt(conn->rcv_adv, conn->rcv_nxt) ? conn->rcv_adv - conn->rcv_nxt : 0,
+		.unacked = tcp_unacked(conn),
+		.retransmits = cold->retransmits,
+		.total_retransmits = cold->total_retransmits,
+		.bytes_sent = cold->bytes_sent,
+		.bytes_acked = cold->bytes_acked,
+		.bytes_received = cold->bytes_received,
+		.segments_sent = cold->segments_sent,
+		.segments_received = cold->segments_received,
+		.snd_wscale = conn->snd_wscale,
+		.rcv_wscale = conn->rcv_wscale,
+		.timestamps = conn->flags & TCP_F_TIMESTAMPS,
+		.sack = conn->flags & TCP_F_SACK,
+	};
+}
