@@ -220,7 +220,9 @@ print_outcome(FILE *out, const struct conn_log_entry *entry)
 	print_field(out, "file", entry->policy_file);
 	fprintf(out, "},\"result\":\"%s\"", results[entry->result]);
 	print_field(out, "cause", session_cause_name(entry->cause));
-	if (entry->cause != SESSION_NONE) {
+	if (entry->cause == SESSION_NONE) {
+		fputs(",\"leg\":null,\"detail\":null", out);
+	} else {
 		print_field(out, "leg", entry->cause_upstream ? "upstream" : "downstream");
 		print_field(out, "detail", entry->detail[0] != '\0' ? entry->detail :
 					  session_cause_text(entry->cause));

@@ -107,7 +107,7 @@ decide(struct session *session)
 	struct sniff sniffed;
 	bool ended = session->downstream.tcp_eof;
 
-	if (session->downstream.clear.bytes < session->sniff_need && !ended)
+	if (session->downstream.clear.bytes < RTE_MAX(session->sniff_need, (size_t)1) && !ended)
 		return wait_for_more;
 	if (session->downstream.clear.bytes == 0)
 		return refuse(SESSION_DOWNSTREAM_CLOSED);

@@ -75,7 +75,7 @@ finished_connection_is_one_line_with_its_policy(void **state)
 		"\"upstream\":null,\"workload\":\"shop/web\",\"service\":null,\"protocol\":\"http\","
 		"\"mode\":\"STRICT\",\"bytes_received\":0,\"bytes_sent\":0,\"duration_ms\":1.234,"
 		"\"policy\":{\"line\":7,\"kind\":\"PeerAuthentication\",\"name\":\"shop/default\","
-		"\"file\":\"mesh/pa.yaml\"},\"result\":\"ok\",\"cause\":null}\n");
+		"\"file\":\"mesh/pa.yaml\"},\"result\":\"ok\",\"cause\":null,\"leg\":null,\"detail\":null}\n");
 	free(line);
 }
 
