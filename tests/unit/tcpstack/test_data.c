@@ -433,7 +433,7 @@ static void
 empty_pools_delay_but_lose_nothing(void **state)
 {
 	struct harness *h = *state;
-	struct rte_mbuf *all[1023];
+	struct rte_mbuf *all[1024]; /* one for the NULL at the end */
 	unsigned int n = 0;
 
 	harness_accept(h);
