@@ -303,7 +303,7 @@ may_complain4(const struct net *net, const struct rte_mbuf *about)
 	uint8_t buffer, *type;
 
 	if (!net_ip4_usable_source(net, ip->src_addr) || net_is_broadcast(net, ip->dst_addr) ||
-	    rte_be_to_cpu_32(ip->dst_addr) >= RTE_IPV4(224, 0, 0, 0) ||
+	    rte_be_to_cpu_32(ip->dst_addr) >= NET_IP4_GROUPS ||
 	    (ip->fragment_offset & rte_cpu_to_be_16(RTE_IPV4_HDR_OFFSET_MASK)) != 0)
 		return false;
 	if (ip->next_proto_id != IPPROTO_ICMP)

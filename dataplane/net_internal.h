@@ -28,6 +28,7 @@
 #define NET_NEWS 128              /* unread news; the oldest make room */
 #define NET_HOP_LIMIT 64          /* of what we send */
 
+#define NET_IP4_GROUPS 0xe0000000u /* the first address that is not a host's */
 #define NET_IP4_HEADER sizeof(struct rte_ipv4_hdr)
 #define NET_IP6_HEADER sizeof(struct rte_ipv6_hdr)
 /* A TCP header with all its options. */

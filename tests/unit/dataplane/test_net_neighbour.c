@@ -36,8 +36,7 @@ answer_nd(struct harness *h, const char *address, const struct rte_ether_addr *m
 }
 
 static void
-assert_arp_request(const struct frame *frame, const char *target,
-		   const struct rte_ether_addr *to)
+assert_arp_request(const struct frame *frame, const char *target, const struct rte_ether_addr *to)
 {
 	const struct rte_arp_hdr *arp = (const struct rte_arp_hdr *)(frame->data + ARP_AT);
 	struct in6_addr address = ip(target), own = ip("10.0.0.1");
@@ -512,7 +511,8 @@ addresses_are_announced_at_the_start(void **state)
 	net_destroy(net);
 }
 
-/* --- neighbour discovery ----------------------------------------------------------------------- */
+/* --- neighbour discovery -----------------------------------------------------------------------
+ */
 
 static void
 solicitation_for_us_is_answered(void **state)
