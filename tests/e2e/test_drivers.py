@@ -22,6 +22,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BUILD = os.environ.get("PORTCULLIS_BUILD", os.path.join(ROOT, "build"))
 NET_ECHO = os.path.join(BUILD, "tests", "unit", "dataplane", "net_echo")
 READY_SECONDS = 30
+# For builds with AddressSanitizer: what a driver leaks is not ours.
+SUPPRESSIONS = os.path.join(ROOT, "tests", "e2e", "lsan_drivers.supp")
+ENVIRONMENT = {**os.environ, "LSAN_OPTIONS": f"suppressions={SUPPRESSIONS}:print_suppressions=0"}
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="makes network namespaces"),
@@ -172,7 +175,7 @@ class NetEcho:
 
     def __init__(self, namespace, *arguments):
         self.process = subprocess.Popen(
-            ["ip", "netns", "exec", namespace.name, NET_ECHO, *arguments],
+            ["ip", "netns", "exec", namespace.name, NET_ECHO, *arguments], env=ENVIRONMENT,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.report = ""
 
