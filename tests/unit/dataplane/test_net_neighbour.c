@@ -219,6 +219,32 @@ no_answer_after_three_questions_drops_what_waits(void **state)
 }
 
 static void
+tcp_is_told_of_a_next_hop_that_does_not_answer(void **state)
+{
+	struct harness *h = *state;
+	const char *pairs[][2] = {{"10.0.0.1", "10.0.0.9"}, {"fd00::1", "fd00::9"}};
+
+	for (size_t i = 0; i < RTE_DIM(pairs); i++) {
+		struct in6_addr local = ip(pairs[i][0]), remote = ip(pairs[i][1]);
+
+		output(h, pairs[i][1]);
+		for (int second = 0; second < 3; second++)
+			pass(h, SECOND);
+		drain(h);
+		net_input(h->net, 0, NULL, 0, h->now, h->tcp, h->errors, 4, &h->n_errors);
+		assert_int_equal(h->n_errors, 1);
+		assert_memory_equal(&h->errors[0].local, &local, 16);
+		assert_memory_equal(&h->errors[0].remote, &remote, 16);
+		assert_int_equal(h->errors[0].local_port, 4096);
+		assert_int_equal(h->errors[0].remote_port, 80);
+		assert_int_equal(h->errors[0].seq, 1);
+		assert_int_equal(h->errors[0].kind, 0);
+		net_input(h->net, 0, NULL, 0, h->now, h->tcp, h->errors, 4, &h->n_errors);
+		assert_int_equal(h->n_errors, 0);
+	}
+}
+
+static void
 queue_of_a_neighbour_keeps_the_latest(void **state)
 {
 	struct harness *h = *state;
@@ -638,6 +664,7 @@ main(void)
 		T(packets_wait_for_the_answer_and_keep_their_order),
 		T(solicitation_resolves_ip6),
 		T(no_answer_after_three_questions_drops_what_waits),
+		T(tcp_is_told_of_a_next_hop_that_does_not_answer),
 		T(queue_of_a_neighbour_keeps_the_latest),
 		T(unasked_answers_make_no_entry),
 		T(unasked_answer_with_another_mac_is_verified_first),
