@@ -77,23 +77,32 @@ report_tab(struct reader *reader, size_t line)
 	return true;
 }
 
-static void
-report_bytes(struct reader *reader)
+/* The line and column of a byte. */
+static struct diagnostics_place
+place_at(const struct reader *reader, size_t offset)
 {
-	size_t offset = reader->parser.problem_offset;
 	struct diagnostics_place place = {.file = reader->file, .line = 1, .column = 1};
-	const char *problem = reader->parser.problem;
 
 	for (size_t at = 0; at < offset && at < reader->len; at++) {
 		unsigned char c = reader->text[at];
 
-		if (c == '\n' || (c == '\r' && (at + 1 == reader->len || reader->text[at + 1] != '\n'))) {
+		if (c == '\n' ||
+		    (c == '\r' && (at + 1 == reader->len || reader->text[at + 1] != '\n'))) {
 			place.line++;
 			place.column = 1;
 		} else if ((c & 0xc0) != 0x80) {
 			place.column++;
 		}
 	}
+	return place;
+}
+
+static void
+report_bytes(struct reader *reader)
+{
+	struct diagnostics_place place = place_at(reader, reader->parser.problem_offset);
+	const char *problem = reader->parser.problem;
+
 	if (problem != NULL && strncmp(problem, "control", 7) == 0)
 		diagnostics_error(reader->diagnostics, place,
 				  "control character 0x%02x, expected text",
@@ -509,6 +518,44 @@ read_stream(struct reader *reader, struct yaml_documents *documents)
 	free(roots);
 }
 
+/* Where the directive after the last one allowed is, else `len`. libyaml compares each %TAG
+ * with all before it, and nothing that we take needs one. */
+static size_t
+too_many_tags(const unsigned char *text, size_t len)
+{
+	const unsigned char *at = text;
+	unsigned int n = 0;
+
+	while ((at = memmem(at, len - (size_t)(at - text), "%TAG", 4)) != NULL) {
+		/* Last bytes of a line break (NEL, LS and PS are ones in YAML 1.1) or a BOM. */
+		if ((at == text || strchr("\n\r\x85\xa8\xa9\xbf", at[-1]) != NULL) &&
+		    ++n > YAML_MAX_TAGS)
+			return (size_t)(at - text);
+		at += 4;
+	}
+	return len;
+}
+
+static bool
+check_size(struct reader *reader)
+{
+	size_t tag;
+
+	if (reader->len > YAML_MAX_FILE) {
+		diagnostics_error(reader->diagnostics, (struct diagnostics_place){reader->file, 0, 0},
+				  "file of more than %u bytes, expected at most that", YAML_MAX_FILE);
+		return false;
+	}
+	tag = too_many_tags(reader->text, reader->len);
+	if (tag < reader->len) {
+		diagnostics_error(reader->diagnostics, place_at(reader, tag),
+				  "too many %%TAG directives, expected at most %u in a file",
+				  YAML_MAX_TAGS);
+		return false;
+	}
+	return true;
+}
+
 void
 yaml_parse_text(struct arena *arena, struct diagnostics *diagnostics, const char *file,
 		const void *text, size_t len, struct yaml_documents *documents)
@@ -521,16 +568,14 @@ yaml_parse_text(struct arena *arena, struct diagnostics *diagnostics, const char
 				.len = len};
 
 	memset(documents, 0, sizeof(*documents));
-	if (len > YAML_MAX_FILE) {
-		diagnostics_error(diagnostics, (struct diagnostics_place){reader.file, 0, 0},
-				  "file of more than %u bytes, expected at most that", YAML_MAX_FILE);
-		documents->broken = true;
-		return;
-	}
 	/* libyaml would count it as a column of the first line's indentation. */
 	if (len >= sizeof(bom) && memcmp(text, bom, sizeof(bom)) == 0) {
 		reader.text += sizeof(bom);
 		reader.len -= sizeof(bom);
+	}
+	if (!check_size(&reader)) {
+		documents->broken = true;
+		return;
 	}
 	if (!yaml_parser_initialize(&reader.parser))
 		abort();

@@ -414,6 +414,22 @@ many_keys_are_compared_in_reasonable_time(void **state)
 }
 
 static void
+many_tag_directives_are_refused_at_once(void **state)
+{
+	size_t room = 8u << 20, len = 0;
+	char *text = malloc(room);
+
+	assert_non_null(text);
+	for (int i = 0; i < 300000; i++)
+		len += (size_t)snprintf(text + len, room - len, "%%TAG !a%d! tag:x:\n", i);
+	len += (size_t)snprintf(text + len, room - len, "---\na: 1\n");
+	parse_bytes(text, len);
+	free(text);
+	assert_string_equal(said.text, "f.yaml:17:1: error: too many %TAG directives, expected at most "
+				       "16 in a file\n");
+}
+
+static void
 errors_beyond_the_limit_are_counted(void **state)
 {
 	char text[8192] = "";
@@ -512,6 +528,7 @@ main(void)
 		TEST(scalars_have_a_limit),
 		TEST(files_have_a_limit),
 		TEST(many_keys_are_compared_in_reasonable_time),
+		TEST(many_tag_directives_are_refused_at_once),
 		TEST(errors_beyond_the_limit_are_counted),
 		TEST(messages_carry_no_control_characters),
 		TEST(files_that_cannot_be_read_are_errors),
