@@ -11,6 +11,7 @@
 
 #include "control/address.h"
 #include "control/config.h"
+#include "control/resources.h"
 #include "tests/unit/control/report.h"
 
 /* A folder with an identity and a mesh; messages about it say "DIR". */
@@ -464,16 +465,25 @@ static void
 example_is_good(void **state)
 {
 	struct diagnostics *diagnostics = diagnostics_create();
-	char command[512];
+	const struct resources *resources;
 	const struct config *config;
+	const char **files;
+	char command[1024];
+	unsigned int n;
 
-	snprintf(command, sizeof(command), "cp '%s' %s", example, in_folder("portcullis.yaml"));
+	snprintf(command, sizeof(command), "cp -r '%s' \"$(dirname '%s')\"/mesh %s", example,
+		 example, folder);
 	assert_int_equal(system(command), 0);
 	config = config_read(arena, diagnostics, in_folder("portcullis.yaml"));
+	n = config_mesh_files(arena, diagnostics, config->mesh, config->mesh_place, &files);
+	resources = resources_read(arena, diagnostics, files, n, config->root_namespace);
 	report_take(&said, diagnostics);
 	assert_string_equal(said.text, "");
 	assert_int_equal(config->node.n_ports, 2);
 	assert_int_equal(config->n_listeners, 2);
+	assert_int_equal(resources->n_peers, 1);
+	assert_int_equal(resources->n_services, 2);
+	assert_int_equal(resources->n_workloads, 2);
 }
 
 static void
