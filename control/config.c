@@ -164,8 +164,8 @@ check_readable(struct diagnostics *diagnostics, const struct yaml_node *node, co
 	bool there = stat(path, &status) == 0;
 
 	if (there && (folder ? !S_ISDIR(status.st_mode) : !S_ISREG(status.st_mode)))
-		diagnostics_error(diagnostics, place, "%s: \"%s\" is not %s, expected one", field, path,
-				  wanted);
+		diagnostics_error(diagnostics, place, "%s: \"%s\" is not %s, expected one", field,
+				  path, wanted);
 	else if (!there || access(path, R_OK | (folder ? X_OK : 0)) != 0)
 		diagnostics_error(diagnostics, place, "%s: cannot read \"%s\" (%s), expected %s",
 				  field, path, strerror(errno), wanted);
@@ -211,17 +211,17 @@ read_documents(struct arena *arena, struct diagnostics *diagnostics, const char 
 	const struct yaml_node *root;
 
 	if (documents->n == 0 || documents->roots[0]->kind != YAML_MAP) {
-		struct diagnostics_place place = {.file = arena_string(arena, file), .line = 1,
-						  .column = 1};
+		struct diagnostics_place place = {
+			.file = arena_string(arena, file), .line = 1, .column = 1};
 
 		if (documents->n > 0)
 			place = documents->roots[0]->place;
 		if (!documents->broken)
-			diagnostics_error(diagnostics, place,
-					  "the document is %s, expected a mapping with node, ports, "
-					  "mesh and others",
-					  documents->n == 0
-						  ? "empty"
+			diagnostics_error(
+				diagnostics, place,
+				"the document is %s, expected a mapping with node, ports, "
+				"mesh and others",
+				documents->n == 0 ? "empty"
 						  : yaml_kind_name(documents->roots[0]->kind));
 		return NULL;
 	}
@@ -316,6 +316,7 @@ config_mesh_files(struct arena *arena, struct diagnostics *diagnostics, const ch
 	free(entries);
 	if (n == 0)
 		diagnostics_warning(diagnostics, place,
-				    "no *.yaml or *.yml in \"%s\", expected Istio resources", folder);
+				    "no *.yaml or *.yml in \"%s\", expected Istio resources",
+				    folder);
 	return n;
 }

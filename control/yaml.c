@@ -108,7 +108,8 @@ report_bytes(struct reader *reader)
 				  "control character 0x%02x, expected text",
 				  (unsigned int)reader->parser.problem_value);
 	else
-		diagnostics_error(reader->diagnostics, place, "not UTF-8 (%s), expected text in UTF-8",
+		diagnostics_error(reader->diagnostics, place,
+				  "not UTF-8 (%s), expected text in UTF-8",
 				  problem ? problem : "bad byte");
 }
 
@@ -123,7 +124,8 @@ report_syntax(struct reader *reader)
 		return;
 	}
 	if (parser->error == YAML_MEMORY_ERROR) {
-		diagnostics_error(reader->diagnostics, (struct diagnostics_place){reader->file, 0, 0},
+		diagnostics_error(reader->diagnostics,
+				  (struct diagnostics_place){reader->file, 0, 0},
 				  "no memory to read it");
 		return;
 	}
@@ -180,10 +182,11 @@ check_anchor(struct reader *reader, const yaml_char_t *anchor, yaml_mark_t mark)
 {
 	if (anchor == NULL)
 		return;
-	diagnostics_error(reader->diagnostics, place_of(reader, mark),
-			  "anchor \"&%.64s\", expected values written out (anchors and aliases are not "
-			  "supported)",
-			  (const char *)anchor);
+	diagnostics_error(
+		reader->diagnostics, place_of(reader, mark),
+		"anchor \"&%.64s\", expected values written out (anchors and aliases are not "
+		"supported)",
+		(const char *)anchor);
 	reader->anchored = true;
 	reader->broken = true;
 }
@@ -254,10 +257,11 @@ read_alias(struct reader *reader, const yaml_event_t *event)
 	refuse(reader, node);
 	/* One error for the anchor is enough for all that refer to it. */
 	if (!reader->anchored)
-		diagnostics_error(reader->diagnostics, node->place,
-				  "alias \"*%.64s\", expected the value itself (anchors and aliases are "
-				  "not supported)",
-				  (const char *)event->data.alias.anchor);
+		diagnostics_error(
+			reader->diagnostics, node->place,
+			"alias \"*%.64s\", expected the value itself (anchors and aliases are "
+			"not supported)",
+			(const char *)event->data.alias.anchor);
 	return node;
 }
 
@@ -332,9 +336,10 @@ check_key(struct reader *reader, const struct yaml_node *key)
 		diagnostics_error(reader->diagnostics, key->place,
 				  "%s as a key, expected a plain name", yaml_kind_name(key->kind));
 	else if (!key->quoted && strcmp(key->text, "<<") == 0)
-		diagnostics_error(reader->diagnostics, key->place,
-				  "merge key \"<<\", expected fields written out (anchors and aliases "
-				  "are not supported)");
+		diagnostics_error(
+			reader->diagnostics, key->place,
+			"merge key \"<<\", expected fields written out (anchors and aliases "
+			"are not supported)");
 	else
 		return true;
 	reader->broken = true;
@@ -374,9 +379,10 @@ drop_duplicates(struct reader *reader, struct yaml_node *node)
 			first = i;
 			continue;
 		}
-		diagnostics_error(reader->diagnostics, (*sorted[i])->place,
-				  "duplicate key \"%.64s\", expected it once (it is on line %u already)",
-				  before->text, before->place.line);
+		diagnostics_error(
+			reader->diagnostics, (*sorted[i])->place,
+			"duplicate key \"%.64s\", expected it once (it is on line %u already)",
+			before->text, before->place.line);
 		reader->broken = true;
 		*sorted[i] = NULL;
 	}
@@ -424,18 +430,19 @@ read_collection(struct reader *reader, yaml_event_t *event)
 {
 	bool list = event->type == YAML_SEQUENCE_START_EVENT, is_text;
 	struct yaml_node *node = new_node(reader, list ? YAML_LIST : YAML_MAP, event->start_mark);
-	const yaml_char_t *anchor = list ? event->data.sequence_start.anchor
-					 : event->data.mapping_start.anchor;
-	const yaml_char_t *tag = list ? event->data.sequence_start.tag
-				      : event->data.mapping_start.tag;
+	const yaml_char_t *anchor =
+		list ? event->data.sequence_start.anchor : event->data.mapping_start.anchor;
+	const yaml_char_t *tag =
+		list ? event->data.sequence_start.tag : event->data.mapping_start.tag;
 	bool good;
 
 	if (node == NULL)
 		return NULL;
 	if (reader->depth == YAML_MAX_DEPTH) {
-		diagnostics_error(reader->diagnostics, node->place,
-				  "lists and mappings too deep in each other, expected at most %u levels",
-				  YAML_MAX_DEPTH);
+		diagnostics_error(
+			reader->diagnostics, node->place,
+			"lists and mappings too deep in each other, expected at most %u levels",
+			YAML_MAX_DEPTH);
 		reader->broken = true;
 		return NULL;
 	}
@@ -542,8 +549,9 @@ check_size(struct reader *reader)
 	size_t tag;
 
 	if (reader->len > YAML_MAX_FILE) {
-		diagnostics_error(reader->diagnostics, (struct diagnostics_place){reader->file, 0, 0},
-				  "file of more than %u bytes, expected at most that", YAML_MAX_FILE);
+		diagnostics_error(
+			reader->diagnostics, (struct diagnostics_place){reader->file, 0, 0},
+			"file of more than %u bytes, expected at most that", YAML_MAX_FILE);
 		return false;
 	}
 	tag = too_many_tags(reader->text, reader->len);
