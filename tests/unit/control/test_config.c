@@ -301,7 +301,7 @@ static const struct complaint complaints[] = {
 	 "5:22: error: ports[0].addresses[4] is \"10.0.0.1/\", expected an IPv4 or IPv6 prefix "
 	 "such "
 	 "as 10.0.0.0/24 or fd00::/64\n" AT "5:33: error: ports[0].addresses[5] is \"300.0.0.1\", "
-					    "expected an IPv4 or IPv6 prefix such "
+	 "expected an IPv4 or IPv6 prefix such "
 	 "as 10.0.0.0/24 or fd00::/64\n" AT
 	 "5:44: error: ports[0].addresses[6] is \"10.0.0.1/08\", expected an IPv4 or IPv6 prefix "
 	 "such as 10.0.0.0/24 or fd00::/64\n" AT
@@ -321,9 +321,9 @@ static const struct complaint complaints[] = {
 	 "host's address\n" AT
 	 "4:74: error: ports[0].addresses[3] is ::/0, the unspecified address, expected a host's "
 	 "address\n" AT "5:4: error: ports[0].addresses[4] is 224.0.0.1/24, a multicast address, "
-			"expected a host's "
+	 "expected a host's "
 	 "address\n" AT "5:18: error: ports[0].addresses[5] is ff02::1/128, a multicast address, "
-			"expected a host's "
+	 "expected a host's "
 	 "address\n" AT
 	 "5:29: error: ports[0].addresses[6] is 127.0.0.1/8, a loopback address, expected a host's "
 	 "address\n" AT
@@ -386,13 +386,6 @@ static const struct complaint complaints[] = {
 	    "bytes\n" AT
 	    "7:3: error: identities[0].trustBundle is missing, expected a string of 1 to 4095 "
 	    "bytes\n"},
-	{"node: {name: g}\nmesh: none\nports:\n- {name: a, device: d, addresses: "
-	 "[10.0.0.1]}\n" IDENTITY,
-	 AT "2:7: error: mesh: cannot read \"DIR/none\" (No such file or directory), expected a "
-	    "folder\n"},
-	{"node: {name: g}\nmesh: p2\nports:\n- {name: a, device: d, addresses: "
-	 "[10.0.0.1]}\n" IDENTITY,
-	 AT "2:7: error: mesh: \"DIR/p2\" is not a folder, expected one\n"},
 	{"node: {name: g}\nports:\n- {name: a, device: d, addresses: [10.0.0.1]}\n" IDENTITY,
 	 AT "1:1: error: mesh is missing, expected a string of 1 to 4095 bytes\n"},
 	/* Workloads and listeners. */
@@ -407,7 +400,7 @@ static const struct complaint complaints[] = {
 	 "8:69: error: workloads[2].source is \"mine\", expected one of preserve, gateway\n" AT
 	 "8:83: error: workloads[3].name is \"Shop/web\", expected namespace/name of a "
 	 "WorkloadEntry, such as shop/web\n" AT "8:101: error: workloads[4].name is \"shop/-\", "
-						"expected namespace/name of a WorkloadEntry, "
+	 "expected namespace/name of a WorkloadEntry, "
 	 "such as shop/web\n"},
 	{LEAST "workloads: [{name: shop/web}]\nlisteners:\n"
 	       "- {address: 10.1.0.1, port: 1, inbound: {workload: shop/db, port: 0}}\n"
@@ -419,7 +412,7 @@ static const struct complaint complaints[] = {
 	 AT
 	 "10:52: error: listeners[0].inbound.workload is \"shop/db\", expected the name of one of "
 	 "the workloads\n" AT "10:67: error: listeners[0].inbound.port is \"0\", expected an "
-			      "integer from 1 to 65535 TCP "
+	 "integer from 1 to 65535 TCP "
 	 "port\n" AT
 	 "11:13: error: listeners[1].address is 10.1.0.2, expected one of the ports' own "
 	 "addresses\n" AT
@@ -428,7 +421,7 @@ static const struct complaint complaints[] = {
 	 "12:3: error: listeners[2] has no target, expected inbound or outbound\n" AT
 	 "12:29: error: listeners[2] is 10.1.0.1 port 1, as listeners[0] is, expected another "
 	 "address or port\n" AT "13:3: error: listeners[3] has both inbound and outbound, expected "
-				"inbound or outbound\n" AT
+	 "inbound or outbound\n" AT
 	 "13:29: error: listeners[3].port is \"70000\", expected an integer from 1 to 65535 TCP "
 	 "port\n" AT
 	 "15:13: error: listeners[4].address is ::, expected one of the ports' own addresses\n"},
@@ -454,7 +447,6 @@ static const struct complaint complaints[] = {
 static void
 what_is_wrong_is_said_with_its_place(void **state)
 {
-	put("p2", "");
 	for (size_t i = 0; i < sizeof(complaints) / sizeof(complaints[0]); i++) {
 		parse(complaints[i].text);
 		assert_string_equal(said.text, complaints[i].said);
@@ -505,6 +497,21 @@ example_is_good(void **state)
 	assert_int_equal(resources->n_peers, 1);
 	assert_int_equal(resources->n_services, 2);
 	assert_int_equal(resources->n_workloads, 2);
+}
+
+static void
+identities_without_their_files_are_unusable(void **state)
+{
+	const struct config *config =
+		parse(LEAST "- {certificateChain: certs/none.pem, privateKey: certs/web.key, "
+			    "trustBundle: certs/ca.pem}\n"
+			    "- {certificateChain: certs/web.pem}\n");
+
+	assert_int_equal(config->n_identities, 3);
+	assert_false(config->identities[0].unusable);
+	assert_true(config->identities[1].unusable);
+	assert_true(config->identities[2].unusable);
+	assert_string_equal(config->identities[1].certificate_chain, in_folder("certs/none.pem"));
 }
 
 static void
@@ -573,8 +580,12 @@ empty_mesh_folder_is_a_warning_and_none_an_error(void **state)
 				       "expected Istio resources\n");
 	assert_int_equal(mesh_files("none", &files), 0);
 	assert_string_equal(said.text,
-			    "p.yaml:3:7: error: cannot read \"DIR/none\" (No such file or "
+			    "p.yaml:3:7: error: mesh: cannot read \"DIR/none\" (No such file or "
 			    "directory), expected a folder\n");
+	put("file", "");
+	assert_int_equal(mesh_files("file", &files), 0);
+	assert_string_equal(said.text, "p.yaml:3:7: error: mesh: cannot read \"DIR/file\" (Not a "
+				       "directory), expected a folder\n");
 }
 
 /* --- reload --------------------------------------------------------------------------------- */
@@ -667,6 +678,7 @@ main(int argc, char **argv)
 		TEST(what_is_wrong_is_said_with_its_place),
 		TEST(too_many_ports_are_refused),
 		TEST(example_is_good),
+		TEST(identities_without_their_files_are_unusable),
 		TEST(missing_file_is_an_error),
 		TEST(paths_are_relative_to_the_file),
 		TEST(mesh_files_come_in_order_of_name),
