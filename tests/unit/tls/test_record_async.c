@@ -14,8 +14,8 @@ uint16_t __wrap_crypto_poll(struct crypto_device *device, struct crypto_op **ops
 
 static uint8_t text[300000];
 static uint8_t wire[300000];
-static bool stalled;         /* nothing comes back */
-static int fail_in = -1;     /* the so many-th completion fails */
+static bool stalled;     /* nothing comes back */
+static int fail_in = -1; /* the so many-th completion fails */
 
 /* The operations of one key stay in order; those of different keys need not. */
 static struct crypto_op *held[64];
@@ -112,8 +112,7 @@ static void
 keys_change_between_records_in_flight(void **state)
 {
 	for (size_t s = 0; s < 2; s++) {
-		struct pair p = pair_new_at(&suites[s], "ipsec-mb", 40,
-					    TLS_RECORD_REKEY_AFTER - 7);
+		struct pair p = pair_new_at(&suites[s], "ipsec-mb", 40, TLS_RECORD_REKEY_AFTER - 7);
 
 		for (int i = 0; i < 3; i++) {
 			say(p.client, text, 90000, &cuts[2]);
