@@ -14,12 +14,13 @@
 #define ADMIN_BACKLOG 16
 #define ADMIN_CONNECTIONS 32
 #define ADMIN_TIMEOUT_S 10
+#define ADMIN_PATH sizeof(((struct sockaddr_un *)0)->sun_path)
 
 struct policy_admin {
 	struct MHD_Daemon *daemon;
 	policy_admin_get get;
 	void *ctx;
-	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	char path[ADMIN_PATH];
 };
 
 static enum MHD_Result
@@ -93,15 +94,13 @@ fail(int fd, char *error, size_t error_len, const char *path, const char *what)
 }
 
 static int
-listen_on(const char *path, char *error, size_t error_len)
+listen_on(const char path[ADMIN_PATH], char *error, size_t error_len)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	struct stat st;
 	int fd;
 
-	if (strlen(path) >= sizeof(address.sun_path))
-		return fail(-1, error, error_len, path, "the path is too long for a Unix socket");
-	strcpy(address.sun_path, path);
+	memcpy(address.sun_path, path, sizeof(address.sun_path));
 	if (lstat(path, &st) == 0) {
 		if (!S_ISSOCK(st.st_mode))
 			return fail(-1, error, error_len, path, "exists and is not a socket");
@@ -128,21 +127,27 @@ policy_admin_start(const char *path, policy_admin_get get, void *ctx, char *erro
 		snprintf(error, error_len, "admin socket %s: out of memory", path);
 		return NULL;
 	}
-	fd = listen_on(path, error, error_len);
+	if (strlen(path) >= sizeof(admin->path)) {
+		snprintf(error, error_len, "admin socket %s: the path is longer than %zu bytes", path,
+			 sizeof(admin->path) - 1);
+		free(admin);
+		return NULL;
+	}
+	strcpy(admin->path, path);
+	fd = listen_on(admin->path, error, error_len);
 	if (fd < 0) {
 		free(admin);
 		return NULL;
 	}
 	admin->get = get;
 	admin->ctx = ctx;
-	strcpy(admin->path, path);
 	admin->daemon = MHD_start_daemon(
 		MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL, 0, NULL, NULL, answer, admin,
 		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, ADMIN_CONNECTIONS,
 		MHD_OPTION_CONNECTION_TIMEOUT, ADMIN_TIMEOUT_S, MHD_OPTION_END);
 	if (admin->daemon == NULL) {
-		fail(fd, error, error_len, path, "the server could not be started");
-		unlink(path);
+		fail(fd, error, error_len, admin->path, "the server could not be started");
+		unlink(admin->path);
 		free(admin);
 		return NULL;
 	}
