@@ -11,7 +11,10 @@
  * declared as HTTP/1: the workload behind it could not read it. */
 static const uint8_t alpn_http1[] = "\x08http/1.1";
 static const uint8_t alpn_http2[] = "\x02h2\x08http/1.1";
-static const uint8_t alpn_tcp[] = "\x13istio-peer-exchange\x02h2\x08http/1.1";
+/* Istio's list begins with istio-peer-exchange. Whoever selects that must read and write the
+ * block of metadata that Envoy's metadata_exchange filter puts in front of the stream; we do
+ * not, so we do not select it. */
+static const uint8_t alpn_tcp[] = "\x02h2\x08http/1.1";
 
 enum session_cause
 session_cause_of_tls(enum tls_cause cause)
