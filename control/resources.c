@@ -307,9 +307,11 @@ version_is_known(const char *versions, const char *version)
 {
 	size_t len = strlen(version);
 
-	for (const char *at = versions; (at = strstr(at, version)) != NULL; at += len)
-		if ((at == versions || at[-1] == ' ') && (at[len] == ' ' || at[len] == '\0'))
-			return len > 0;
+	for (const char *at = versions; at != NULL; at = strchr(at, ' ')) {
+		at += *at == ' ';
+		if (strcspn(at, " ") == len && strncmp(at, version, len) == 0)
+			return true;
+	}
 	return false;
 }
 

@@ -74,7 +74,7 @@ many_documents_and_empty_ones(void **state)
 	assert_int_equal(resources->n_peers, 2);
 	assert_string_equal(resources->peers[0]->meta.id, "default/a");
 	assert_string_equal(resources->peers[1]->meta.id, "x/b");
-	assert_int_equal(resources->peers[1]->meta.node->place.line, 8);
+	assert_int_equal(resources->peers[1]->meta.node->place.line, 9);
 }
 
 static void
