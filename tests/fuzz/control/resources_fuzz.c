@@ -63,8 +63,8 @@ judge(struct arena *arena, struct diagnostics *diagnostics, const struct resourc
 	while (config.n_workloads < resources->n_workloads && config.n_workloads < MAX_BEHIND) {
 		unsigned int i = config.n_workloads++;
 
-		workloads[i] = (struct config_workload){
-			.node = &nowhere, .name = resources->workloads[i]->meta.id};
+		workloads[i] = (struct config_workload){.node = &nowhere,
+							.name = resources->workloads[i]->meta.id};
 	}
 	snapshot = resolve(arena, diagnostics, &input);
 	if (diagnostics_errors(diagnostics) == 0) {
