@@ -28,7 +28,7 @@
 struct retired {
 	struct retired *next;
 	struct policy_snapshot *snapshot;
-	uint64_t token;  /* of rte_rcu_qsbr_start() */
+	uint64_t token;   /* of rte_rcu_qsbr_start() */
 	bool unreachable; /* every worker has been quiescent since */
 };
 
@@ -110,8 +110,8 @@ report_identity(struct load *load, const struct config_identity *from,
 	else if (error->file != NULL && error->file == from->trust_bundle)
 		field = "trustBundle";
 	diagnostics_error(load->diagnostics, resource_place(from->node, field), "%s%s%s",
-			  error->file != NULL ? error->file : "",
-			  error->file != NULL ? ": " : "", error->text);
+			  error->file != NULL ? error->file : "", error->file != NULL ? ": " : "",
+			  error->text);
 }
 
 static void
@@ -226,7 +226,8 @@ load_end(struct load *load)
 	arena_destroy(load->arena);
 }
 
-/* --- publishing -------------------------------------------------------------------------------- */
+/* --- publishing --------------------------------------------------------------------------------
+ */
 
 /* Takes the snapshot over. */
 static void
@@ -281,7 +282,8 @@ reclaim(struct policy *policy)
 	}
 }
 
-/* --- life ------------------------------------------------------------------------------------------ */
+/* --- life
+ * ------------------------------------------------------------------------------------------ */
 
 static void
 no_report(void *ctx, const char *line)
@@ -412,7 +414,8 @@ policy_poll(struct policy *policy, bool force)
 	return result;
 }
 
-/* --- workers ----------------------------------------------------------------------------------------- */
+/* --- workers
+ * ----------------------------------------------------------------------------------------- */
 
 void
 policy_worker_online(struct policy *policy, unsigned int worker)

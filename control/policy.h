@@ -110,7 +110,7 @@ struct policy_workload {
 /* A connection to a workload behind us. */
 struct policy_inbound {
 	const struct policy_workload *workload;
-	uint16_t port; /* of the workload */
+	uint16_t port; /* of the workload; 0: not declared, the one that was connected to */
 	enum policy_mode mode;
 	enum policy_protocol protocol;
 	struct policy_source source; /* of the mode */
@@ -128,6 +128,8 @@ struct policy_endpoint {
 	const char *workload; /* "namespace/name", or "" for an inline endpoint */
 };
 
+/* NONE: only the CA is checked. EXACT: one of `sans`. HOST: the name sans[0], where Istio would
+ * take that of the request's Host header. */
 enum policy_san_check { POLICY_SAN_NONE, POLICY_SAN_EXACT, POLICY_SAN_HOST };
 
 /* A connection of a workload behind us to a service. */
@@ -144,6 +146,8 @@ struct policy_outbound {
 	enum policy_san_check san_check;
 	const char *const *sans;
 	unsigned int n_sans;
+	/* Of a ServiceEntry with resolution NONE: its own addresses, of which policy_lookup()
+	 * says which was connected to. May be none: nothing can be reached. */
 	const struct policy_endpoint *endpoints;
 	unsigned int n_endpoints;
 };
@@ -163,7 +167,8 @@ struct policy_verdict {
 	const struct policy_inbound *inbound;
 	const struct policy_outbound *outbound;
 	const struct policy_workload *client; /* outbound: who calls */
-	/* outbound: the endpoint that was addressed itself (no virtual address), or -1: any. */
+	/* outbound: index of the endpoint that was addressed itself (no virtual address), or
+	 * -1: any. */
 	int endpoint;
 };
 

@@ -50,7 +50,8 @@ find_identity(struct filling *filling, const struct config_workload *config,
 	if (entry->spec.service_account == NULL || entry->spec.service_account[0] == '\0') {
 		diagnostics_warning(filling->mesh->diagnostics, config->node->place,
 				    "%s has no serviceAccount: it has no identity, and mutual TLS "
-				    "for it is refused", entry->meta.id);
+				    "for it is refused",
+				    entry->meta.id);
 		return NULL;
 	}
 	id = mesh_identity(filling->mesh, entry->meta.namespace, entry->spec.service_account);
@@ -69,8 +70,7 @@ find_identity(struct filling *filling, const struct config_workload *config,
 }
 
 static void
-fill_source(struct filling *filling, const struct peer_answer *answer,
-	    struct policy_source *source)
+fill_source(struct filling *filling, const struct peer_answer *answer, struct policy_source *source)
 {
 	struct arena *out = filling->resolver.out;
 
@@ -100,15 +100,13 @@ add_workload(struct filling *filling, const struct config_workload *config)
 {
 	struct policy_snapshot *snapshot = filling->snapshot;
 	struct snapshot_workload *slot = &snapshot->workloads[snapshot->n_workloads];
-	const struct workload_entry *entry =
-		find_entry(filling->input->resources, config->name);
+	const struct workload_entry *entry = find_entry(filling->input->resources, config->name);
 	const struct snapshot_entry *there;
 	struct snapshot_key key;
 	const char *account;
 
 	if (entry == NULL) {
-		diagnostics_error(filling->mesh->diagnostics,
-				  resource_place(config->node, "name"),
+		diagnostics_error(filling->mesh->diagnostics, resource_place(config->node, "name"),
 				  "there is no WorkloadEntry %s, expected one in the mesh folder",
 				  config->name);
 		return false;
@@ -124,14 +122,14 @@ add_workload(struct filling *filling, const struct config_workload *config)
 	}
 	account = entry->spec.service_account;
 	slot->workload.name = arena_string(filling->resolver.out, entry->meta.id);
-	slot->workload.service_account =
-		account == NULL || account[0] == '\0' ?
-			"" :
-			arena_printf(filling->resolver.out, "%s/%s", entry->meta.namespace, account);
+	slot->workload.service_account = account == NULL || account[0] == '\0'
+						 ? ""
+						 : arena_printf(filling->resolver.out, "%s/%s",
+								entry->meta.namespace, account);
 	slot->workload.preserve_source = config->source == CONFIG_SOURCE_PRESERVE;
 	slot->workload.identity = find_identity(filling, config, entry);
 	if (slot->workload.identity != NULL)
-		snapshot_keep_identity(snapshot, tls_identity_ref(slot->workload.identity));
+		snapshot_keep_identity(snapshot, tls_identity_ref(slot->workload.identity), "");
 	slot->index = snapshot->n_workloads;
 	filling->entries[slot->index] = entry;
 	key = snapshot_address_key(SNAPSHOT_WORKLOAD, &slot->workload.address, 0);
@@ -173,7 +171,8 @@ find_workload(const struct filling *filling, const char *id)
 	return -1;
 }
 
-/* --- inbound ------------------------------------------------------------------------------------ */
+/* --- inbound ------------------------------------------------------------------------------------
+ */
 
 /* Returns what is said of the port, which is added unless it is there already. */
 static const struct policy_inbound *
@@ -194,8 +193,7 @@ add_inbound(struct filling *filling, unsigned int index, uint16_t port,
 
 /* Whether an endpoint is the workload: by selection, or inline with its address. */
 static bool
-is_workload(const struct filling *filling, const struct mesh_endpoint *endpoint,
-	    unsigned int index)
+is_workload(const struct filling *filling, const struct mesh_endpoint *endpoint, unsigned int index)
 {
 	if (endpoint->entry != NULL)
 		return endpoint->entry == filling->entries[index];
@@ -223,7 +221,8 @@ add_service_ports(struct filling *filling, unsigned int index, const struct mesh
 		if (inbound->protocol != protocol)
 			diagnostics_warning(filling->mesh->diagnostics, port->node->place,
 					    "port %u of %s is %s here and %s in an older service, "
-					    "which counts", number, inbound->workload->name,
+					    "which counts",
+					    number, inbound->workload->name,
 					    policy_protocol_name(protocol),
 					    policy_protocol_name(inbound->protocol));
 	}
@@ -256,7 +255,8 @@ add_inbounds(struct filling *filling, unsigned int index)
 	}
 }
 
-/* --- outbound --------------------------------------------------------------------------------------- */
+/* --- outbound
+ * --------------------------------------------------------------------------------------- */
 
 static void
 warn_taken(struct filling *filling, struct mesh_service *service,
@@ -271,8 +271,8 @@ warn_taken(struct filling *filling, struct mesh_service *service,
 	diagnostics_warning(filling->mesh->diagnostics,
 			    resource_place(service->entry->meta.node, "spec"),
 			    "%s port %u of %s is that of %s already, which counts",
-			    prefix->length == 128 ? address_format(&prefix->address, text) :
-						    address_format_prefix(prefix, text),
+			    prefix->length == 128 ? address_format(&prefix->address, text)
+						  : address_format_prefix(prefix, text),
 			    port, service->host, other->host);
 }
 
@@ -304,12 +304,15 @@ refuse_prefix(struct filling *filling, struct mesh_service *service, const char 
 		diagnostics_error(filling->mesh->diagnostics,
 				  resource_place(service->entry->meta.node, "spec.addresses"),
 				  "TLS to the prefix %s with resolution NONE is not supported yet, "
-				  "expected single addresses", address);
+				  "expected single addresses",
+				  address);
 	else
-		diagnostics_warning(filling->mesh->diagnostics,
-				    resource_place(service->entry->meta.node, "spec.addresses"),
-				    "connections to the prefix %s are plaintext: they are routed on "
-				    "and not logged", address);
+		diagnostics_warning(
+			filling->mesh->diagnostics,
+			resource_place(service->entry->meta.node, "spec.addresses"),
+			"connections to the prefix %s are plaintext: they are routed on "
+			"and not logged",
+			address);
 }
 
 static void
@@ -383,7 +386,8 @@ add_outbounds(struct filling *filling, unsigned int index, struct mesh_service *
 	}
 }
 
-/* --- listeners ------------------------------------------------------------------------------------------ */
+/* --- listeners
+ * ------------------------------------------------------------------------------------------ */
 
 static const struct policy_outbound *
 listener_outbound(struct filling *filling, const struct config_outbound *config, int client_index)
@@ -396,7 +400,8 @@ listener_outbound(struct filling *filling, const struct config_outbound *config,
 	if (service == NULL) {
 		diagnostics_error(filling->mesh->diagnostics, resource_place(config->node, "host"),
 				  "there is no service %s that %s can see, expected a host of a "
-				  "ServiceEntry", config->host, config->client);
+				  "ServiceEntry",
+				  config->host, config->client);
 		return NULL;
 	}
 	for (unsigned int i = 0; i < service->entry->n_ports; i++) {
@@ -418,10 +423,9 @@ add_listener(struct filling *filling, const struct config_listener *config)
 {
 	struct snapshot_key key =
 		snapshot_address_key(SNAPSHOT_LISTENER, &config->address, config->port);
-	struct snapshot_listener *listener =
-		arena_alloc(filling->resolver.out, sizeof(*listener));
-	const char *name = config->inbound != NULL ? config->inbound->workload :
-						     config->outbound->client;
+	struct snapshot_listener *listener = arena_alloc(filling->resolver.out, sizeof(*listener));
+	const char *name =
+		config->inbound != NULL ? config->inbound->workload : config->outbound->client;
 	int index = find_workload(filling, name);
 	const struct snapshot_entry *there;
 
@@ -442,7 +446,8 @@ add_listener(struct filling *filling, const struct config_listener *config)
 				  "the listener's address and port are taken by another one");
 }
 
-/* --- all of it --------------------------------------------------------------------------------------------- */
+/* --- all of it
+ * --------------------------------------------------------------------------------------------- */
 
 static void
 fill_trust_domains(struct filling *filling)
@@ -469,7 +474,8 @@ warn_unreachable(const struct filling *filling)
 			diagnostics_warning(filling->mesh->diagnostics,
 					    resource_place(service->entry->meta.node, "spec"),
 					    "%s has no address and no endpoint: no connection is "
-					    "taken for it", service->host);
+					    "taken for it",
+					    service->host);
 	}
 }
 
@@ -500,7 +506,7 @@ resolve(struct arena *arena, struct diagnostics *diagnostics, const struct resol
 	if (filling.full)
 		diagnostics_error(diagnostics, nowhere,
 				  "too many workloads and services: more than %u verdicts or %u "
-				  "endpoints of verdicts", SNAPSHOT_MAX_ENTRIES,
-				  RESOLVE_MAX_ENDPOINTS);
+				  "endpoints of verdicts",
+				  SNAPSHOT_MAX_ENTRIES, RESOLVE_MAX_ENDPOINTS);
 	return filling.snapshot;
 }

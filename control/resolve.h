@@ -113,8 +113,7 @@ struct rule {
 };
 
 struct rule_index *rule_index_create(struct arena *arena, struct diagnostics *diagnostics,
-				     const struct resources *resources,
-				     const char *root_namespace);
+				     const struct resources *resources, const char *root_namespace);
 const struct rule *rule_find(const struct rule_index *index, const char *client_namespace,
 			     const struct labels *client_labels, const char *service_namespace,
 			     const char *host);
@@ -144,9 +143,13 @@ struct resolve_client {
 struct resolver {
 	struct mesh *mesh;
 	struct policy_snapshot *snapshot;
-	struct arena *out;   /* the snapshot's */
-	const char *folder;  /* that relative paths of certificates start from */
+	struct arena *out;  /* the snapshot's */
+	const char *folder; /* that relative paths of certificates start from */
 	struct resolve_file_identity *identities; /* SIMPLE and MUTUAL, loaded once each */
+	struct resolve_warned {                   /* settings that were warned of */
+		struct resolve_warned *next;
+		const struct client_tls *tls;
+	} * warned;
 	unsigned int n_endpoints; /* of all verdicts so far */
 };
 
@@ -166,7 +169,8 @@ struct tls_identity *resolve_identity(struct resolver *resolver, const struct cl
 unsigned int resolve_files(struct arena *arena, const struct resources *resources,
 			   const char *folder, const char ***files);
 
-/* --- resolve.c --------------------------------------------------------------------------------- */
+/* --- resolve.c ---------------------------------------------------------------------------------
+ */
 
 /* The identities of portcullis.yaml, as loaded; resolve() takes its own references. */
 struct resolve_input {

@@ -63,9 +63,9 @@ report(const struct resolver *resolver, const struct client_tls *tls,
 		field = "privateKey";
 	else
 		field = "caCertificates";
-	diagnostics_error(resolver->mesh->diagnostics, resource_place(tls->node, field),
-			  "%s%s%s", error->file != NULL ? error->file : "",
-			  error->file != NULL ? ": " : "", error->text);
+	diagnostics_error(resolver->mesh->diagnostics, resource_place(tls->node, field), "%s%s%s",
+			  error->file != NULL ? error->file : "", error->file != NULL ? ": " : "",
+			  error->text);
 }
 
 struct tls_identity *
@@ -87,7 +87,8 @@ resolve_identity(struct resolver *resolver, const struct client_tls *tls)
 	if (loaded->identity == NULL)
 		report(resolver, tls, &files, &error);
 	else
-		snapshot_keep_identity(resolver->snapshot, loaded->identity);
+		snapshot_keep_identity(resolver->snapshot, loaded->identity,
+				       files.skip_verify ? "insecureSkipVerify" : "");
 	return loaded->identity;
 }
 

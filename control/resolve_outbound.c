@@ -20,11 +20,12 @@ enum level {
 struct cluster {
 	enum level level;
 	struct rule_tls rule;
-	const char *reason;           /* of CLUSTER_PLAIN and CLUSTER_SETTINGS */
-	struct peer_answer gate;      /* the namespace's mode, where it was asked for */
+	const char *reason;      /* of CLUSTER_PLAIN and CLUSTER_SETTINGS */
+	struct peer_answer gate; /* the namespace's mode, where it was asked for */
 };
 
-/* --- ALPN (RFC 7301 section 3.1) --------------------------------------------------------------- */
+/* --- ALPN (RFC 7301 section 3.1) ---------------------------------------------------------------
+ */
 
 /*
  * What a sidecar offers, as its HTTP filter rewrites it. Not "istio-peer-exchange", which a
@@ -55,7 +56,8 @@ set_istio_alpn(struct policy_outbound *out)
 		set_alpn(out, alpn_tcp, sizeof(alpn_tcp));
 }
 
-/* --- settings of the cluster --------------------------------------------------------------------- */
+/* --- settings of the cluster ---------------------------------------------------------------------
+ */
 
 static void
 set_sans(struct resolver *resolver, struct policy_outbound *out, const char *const *sans,
@@ -98,9 +100,29 @@ has_host(const struct policy_outbound *out)
 	       out->protocol == POLICY_AUTO;
 }
 
+/* As in Istio. Once for each setting, not for each client and port. */
+static void
+warn_unnamed(struct resolver *resolver, const struct client_tls *tls, const char *host)
+{
+	struct arena *arena = resolver->mesh->arena;
+	struct resolve_warned *warned;
+
+	for (warned = resolver->warned; warned != NULL; warned = warned->next)
+		if (warned->tls == tls)
+			return;
+	warned = arena_alloc(arena, sizeof(*warned));
+	warned->tls = tls;
+	warned->next = resolver->warned;
+	resolver->warned = warned;
+	diagnostics_warning(resolver->mesh->diagnostics, resource_place(tls->node, NULL),
+			    "any certificate of the CA is believed to be that of %s, expected "
+			    "subjectAltNames",
+			    host);
+}
+
 static bool
-names_files(struct resolver *resolver, const struct mesh_service *service,
-	    const struct client_tls *tls, struct policy_outbound *out)
+file_settings(struct resolver *resolver, const struct mesh_service *service,
+	      const struct client_tls *tls, struct policy_outbound *out)
 {
 	bool has_sni = tls->sni != NULL && tls->sni[0] != '\0';
 	bool has_name = service->host[0] != '*';
@@ -120,6 +142,8 @@ names_files(struct resolver *resolver, const struct mesh_service *service,
 		set_sans(resolver, out, &service->host, 1);
 		out->san_check = POLICY_SAN_HOST;
 	}
+	if (out->san_check == POLICY_SAN_NONE && !tls->insecure_skip_verify)
+		warn_unnamed(resolver, tls, service->host);
 	if (out->protocol == POLICY_HTTP2)
 		set_alpn(out, alpn_h2, sizeof(alpn_h2));
 	return out->identity != NULL;
@@ -135,7 +159,8 @@ set_source(struct resolver *resolver, struct policy_source *source, const char *
 	source->line = (int)place.line;
 }
 
-/* --- the gate of auto mTLS --------------------------------------------------------------------------- */
+/* --- the gate of auto mTLS
+ * --------------------------------------------------------------------------- */
 
 /* Istio's BestEffortInferServiceMTLSMode, and what goes before it. */
 static void
@@ -143,8 +168,7 @@ judge_cluster(const struct resolver *resolver, const struct mesh_service *servic
 	      struct cluster *cluster)
 {
 	const struct mesh *mesh = resolver->mesh;
-	bool passthrough =
-		service->entry->resolution == SERVICE_NONE || cluster->rule.passthrough;
+	bool passthrough = service->entry->resolution == SERVICE_NONE || cluster->rule.passthrough;
 
 	cluster->level = CLUSTER_PLAIN;
 	if (cluster->rule.tls != NULL) {
@@ -166,7 +190,8 @@ judge_cluster(const struct resolver *resolver, const struct mesh_service *servic
 	}
 	for (unsigned int i = 0; passthrough && i < service->n_endpoints; i++)
 		if (strcmp(service->endpoints[i].tls_mode, "disabled") == 0) {
-			cluster->reason = "an endpoint of a PASSTHROUGH service takes no mutual TLS";
+			cluster->reason =
+				"an endpoint of a PASSTHROUGH service takes no mutual TLS";
 			return;
 		}
 	resolve_peer_namespace(mesh, service->entry->meta.namespace, &cluster->gate);
@@ -176,7 +201,8 @@ judge_cluster(const struct resolver *resolver, const struct mesh_service *servic
 		cluster->level = passthrough ? CLUSTER_ALL : CLUSTER_AUTO;
 }
 
-/* --- one endpoint ---------------------------------------------------------------------------------------- */
+/* --- one endpoint
+ * ---------------------------------------------------------------------------------------- */
 
 static enum policy_tls
 judge_endpoint(const struct mesh *mesh, const struct mesh_endpoint *endpoint, uint16_t port,
@@ -198,8 +224,8 @@ judge_endpoint(const struct mesh *mesh, const struct mesh_endpoint *endpoint, ui
 	if (cluster->rule.endpoint_mode_known &&
 	    cluster->rule.endpoint_mode != CLIENT_TLS_ISTIO_MUTUAL)
 		return POLICY_TLS_DISABLE;
-	*reason = endpoint->tls_mode_from_label ? "label security.istio.io/tlsMode" :
-						  "serviceAccount";
+	*reason = endpoint->tls_mode_from_label ? "label security.istio.io/tlsMode"
+						: "serviceAccount";
 	if (strcmp(endpoint->tls_mode, "istio") != 0) {
 		if (!endpoint->tls_mode_from_label)
 			*reason = "no serviceAccount";
@@ -267,9 +293,9 @@ fill_own_addresses(struct resolver *resolver, const struct mesh_service *service
 			continue;
 		to->address = prefix.address;
 		to->port = (uint16_t)(port->target_port != 0 ? port->target_port : port->number);
-		to->tls = cluster->level == CLUSTER_SETTINGS ?
-				  (enum policy_tls)cluster->rule.tls->mode :
-				  POLICY_TLS_DISABLE;
+		to->tls = cluster->level == CLUSTER_SETTINGS
+				  ? (enum policy_tls)cluster->rule.tls->mode
+				  : POLICY_TLS_DISABLE;
 		to->reason = cluster->reason;
 		to->workload = "";
 		out->n_endpoints++;
@@ -302,7 +328,7 @@ apply_settings(struct resolver *resolver, const struct resolve_client *client,
 	if (auto_mtls || rule->tls->mode == CLIENT_TLS_ISTIO_MUTUAL)
 		istio_mutual(resolver, client, service, rule->tls, subset, out);
 	else if (rule->tls->mode != CLIENT_TLS_DISABLE)
-		return names_files(resolver, service, rule->tls, out);
+		return file_settings(resolver, service, rule->tls, out);
 	return true;
 }
 

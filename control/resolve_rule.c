@@ -180,7 +180,8 @@ group_add(struct arena *arena, struct group *group, const struct destination_rul
 		group->rules[group->n++] = new_rule(arena, from);
 }
 
-/* --- the indexes --------------------------------------------------------------------------------- */
+/* --- the indexes ---------------------------------------------------------------------------------
+ */
 
 /* A rule on its way into an index: those with a selector go first, then by age. */
 struct candidate {
@@ -263,12 +264,13 @@ warn_of_oddities(const struct resources *resources, struct diagnostics *diagnost
 			    strcmp(rule->meta.namespace, other->meta.namespace) != 0 ||
 			    strcmp(rule->fqdn, other->fqdn) != 0)
 				continue;
-			diagnostics_warning(diagnostics,
-					    resource_place(rule->meta.node, "spec.exportTo"),
-					    "exportTo [\".\"] beside %s, which has a "
-					    "workloadSelector and the same host: the rule is merged "
-					    "into that one and lost to other workloads, expected no "
-					    "exportTo", other->meta.id);
+			diagnostics_warning(
+				diagnostics, resource_place(rule->meta.node, "spec.exportTo"),
+				"exportTo [\".\"] beside %s, which has a "
+				"workloadSelector and the same host: the rule is merged "
+				"into that one and lost to other workloads, expected no "
+				"exportTo",
+				other->meta.id);
 			break;
 		}
 	}
@@ -287,7 +289,8 @@ rule_index_create(struct arena *arena, struct diagnostics *diagnostics,
 	return index;
 }
 
-/* --- finding -------------------------------------------------------------------------------------- */
+/* --- finding
+ * -------------------------------------------------------------------------------------- */
 
 /* The first group that is not before (namespace, host). */
 static unsigned int
@@ -395,7 +398,8 @@ rule_find(const struct rule_index *index, const char *client_namespace,
 	return NULL;
 }
 
-/* --- what a rule says of TLS --------------------------------------------------------------------------- */
+/* --- what a rule says of TLS
+ * --------------------------------------------------------------------------- */
 
 static bool
 is_passthrough(const struct load_balancing *balancer)

@@ -108,7 +108,8 @@ fill_endpoints(const struct mesh *mesh, struct mesh_service *service)
 	service->n_endpoints = n;
 }
 
-/* --- secure naming ------------------------------------------------------------------------------ */
+/* --- secure naming ------------------------------------------------------------------------------
+ */
 
 struct names {
 	const char **names;
@@ -153,9 +154,8 @@ add_aliases(const struct mesh *mesh, struct names *names)
 
 		for (unsigned int j = 0; path != NULL && j < mesh->settings.n_trust_domain_aliases;
 		     j++)
-			add_name(names,
-				 arena_printf(mesh->arena, "spiffe://%s%s",
-					      mesh->settings.trust_domain_aliases[j], path));
+			add_name(names, arena_printf(mesh->arena, "spiffe://%s%s",
+						     mesh->settings.trust_domain_aliases[j], path));
 	}
 }
 
@@ -182,7 +182,8 @@ fill_accounts(const struct mesh *mesh, struct mesh_service *service)
 	service->n_accounts = names.n;
 }
 
-/* --- services -------------------------------------------------------------------------------------- */
+/* --- services
+ * -------------------------------------------------------------------------------------- */
 
 /* The hosts of one entry share endpoints and names. */
 static void
@@ -207,6 +208,30 @@ add_services(struct mesh *mesh, const struct service_entry *entry)
 	}
 }
 
+/* Istio would unite their endpoints and names. */
+static void
+warn_of_shared_hosts(const struct mesh *mesh)
+{
+	for (unsigned int i = 0; i < mesh->n_services; i++) {
+		const struct mesh_service *service = &mesh->services[i];
+
+		for (unsigned int j = 0; j < i; j++) {
+			const struct service_entry *other = mesh->services[j].entry;
+
+			if (other == service->entry ||
+			    strcmp(mesh->services[j].host, service->host) != 0 ||
+			    strcmp(other->meta.namespace, service->entry->meta.namespace) != 0)
+				continue;
+			diagnostics_warning(mesh->diagnostics,
+					    resource_place(service->entry->meta.node, "spec.hosts"),
+					    "%s is a host of ServiceEntry %s, too: their endpoints "
+					    "and identities are not united by this version",
+					    service->host, other->meta.id);
+			break;
+		}
+	}
+}
+
 struct mesh *
 mesh_create(struct arena *arena, struct diagnostics *diagnostics,
 	    const struct mesh_settings *settings, const struct resources *resources)
@@ -223,8 +248,8 @@ mesh_create(struct arena *arena, struct diagnostics *diagnostics,
 	mesh->services = arena_array(arena, n + 1, sizeof(*mesh->services));
 	for (unsigned int i = 0; i < resources->n_services; i++)
 		add_services(mesh, resources->services[i]);
-	mesh->rules =
-		rule_index_create(arena, diagnostics, resources, settings->root_namespace);
+	warn_of_shared_hosts(mesh);
+	mesh->rules = rule_index_create(arena, diagnostics, resources, settings->root_namespace);
 	return mesh;
 }
 

@@ -27,10 +27,8 @@ static const struct {
 	const char *group;
 	const char *versions; /* space separated */
 } groups[] = {
-	{"security.istio.io", "v1 v1beta1"},
-	{"networking.istio.io", "v1 v1beta1 v1alpha3"},
-	{"telemetry.istio.io", NULL},
-	{"extensions.istio.io", NULL},
+	{"security.istio.io", "v1 v1beta1"}, {"networking.istio.io", "v1 v1beta1 v1alpha3"},
+	{"telemetry.istio.io", NULL},        {"extensions.istio.io", NULL},
 	{"install.istio.io", NULL},
 };
 
@@ -140,13 +138,25 @@ struct metadata {
 	}
 
 static const struct schema_field metadata_fields[] = {
-	{.name = "name", .type = SCHEMA_STRING, SCHEMA_AT(struct metadata, name),
-	 .required = true, .min = 1, .max = 253},
-	{.name = "namespace", .type = SCHEMA_STRING, SCHEMA_AT(struct metadata, namespace),
-	 .fallback = "default", .min = 1, .max = 63},
+	{.name = "name",
+	 .type = SCHEMA_STRING,
+	 SCHEMA_AT(struct metadata, name),
+	 .required = true,
+	 .min = 1,
+	 .max = 253},
+	{.name = "namespace",
+	 .type = SCHEMA_STRING,
+	 SCHEMA_AT(struct metadata, namespace),
+	 .fallback = "default",
+	 .min = 1,
+	 .max = 63},
 	{.name = "labels", SCHEMA_STRING_MAP(struct metadata, labels.pairs, labels.n)},
-	{.name = "creationTimestamp", .type = SCHEMA_CUSTOM, SCHEMA_AT(struct metadata, created),
-	 SCHEMA_PRESENT_AT(struct metadata, has_time), .parse = parse_time, .kind = "time"},
+	{.name = "creationTimestamp",
+	 .type = SCHEMA_CUSTOM,
+	 SCHEMA_AT(struct metadata, created),
+	 SCHEMA_PRESENT_AT(struct metadata, has_time),
+	 .parse = parse_time,
+	 .kind = "time"},
 	/* What a cluster adds when it is asked for a document. */
 	UNUSED_FIELD("annotations"),
 	UNUSED_FIELD("uid"),
@@ -171,12 +181,16 @@ struct envelope {
 };
 
 static const struct schema_field envelope_fields[] = {
-	{.name = "apiVersion", .type = SCHEMA_STRING, SCHEMA_AT(struct envelope, api_version),
+	{.name = "apiVersion",
+	 .type = SCHEMA_STRING,
+	 SCHEMA_AT(struct envelope, api_version),
 	 .required = true},
-	{.name = "kind", .type = SCHEMA_STRING, SCHEMA_AT(struct envelope, kind),
+	{.name = "kind", .type = SCHEMA_STRING, SCHEMA_AT(struct envelope, kind), .required = true},
+	{.name = "metadata",
+	 .type = SCHEMA_OBJECT,
+	 SCHEMA_AT(struct envelope, metadata),
+	 .object = &metadata_schema,
 	 .required = true},
-	{.name = "metadata", .type = SCHEMA_OBJECT, SCHEMA_AT(struct envelope, metadata),
-	 .object = &metadata_schema, .required = true},
 	{.name = "spec", .type = SCHEMA_ANY, SCHEMA_AT(struct envelope, spec)},
 	UNUSED_FIELD("status"),
 	{.name = NULL},
@@ -233,8 +247,8 @@ bind_spec(struct reader *reader, const struct schema *schema, const struct envel
 	struct yaml_node *empty;
 
 	if (envelope->spec != NULL && envelope->spec->kind != YAML_NULL)
-		return schema_bind(schema, envelope->spec, "spec", SCHEMA_PROTOJSON,
-				   reader->arena, reader->diagnostics, out);
+		return schema_bind(schema, envelope->spec, "spec", SCHEMA_PROTOJSON, reader->arena,
+				   reader->diagnostics, out);
 	empty = arena_alloc(reader->arena, sizeof(*empty));
 	empty->kind = YAML_MAP;
 	empty->place = document->place;
@@ -270,8 +284,7 @@ read_kind(struct reader *reader, const struct kind *kind, const struct envelope 
 		good = bind_spec(reader, &peer_authentication_schema, envelope, document, out);
 		fill_meta(reader, kind, envelope, document, out);
 		if (good)
-			peer_authentication_check(out, reader->root_namespace,
-						  reader->diagnostics);
+			peer_authentication_check(out, reader->root_namespace, reader->diagnostics);
 		break;
 	case RULES:
 		good = bind_spec(reader, &destination_rule_schema, envelope, document, out);
@@ -291,8 +304,8 @@ read_kind(struct reader *reader, const struct kind *kind, const struct envelope 
 		good = bind_spec(reader, &workload_entry_schema, envelope, document,
 				 &workload->spec);
 		fill_meta(reader, kind, envelope, document, out);
-		workload->labels = labels_merge(reader->arena, &workload->spec.labels,
-						&workload->meta.labels);
+		workload->labels =
+			labels_merge(reader->arena, &workload->spec.labels, &workload->meta.labels);
 		if (good)
 			workload_entry_check(out, reader->diagnostics);
 		break;
@@ -307,9 +320,11 @@ version_is_known(const char *versions, const char *version)
 {
 	size_t len = strlen(version);
 
-	for (const char *at = versions; (at = strstr(at, version)) != NULL; at += len)
-		if ((at == versions || at[-1] == ' ') && (at[len] == ' ' || at[len] == '\0'))
-			return len > 0;
+	for (const char *at = versions; at != NULL; at = strchr(at, ' ')) {
+		at += *at == ' ';
+		if (strcspn(at, " ") == len && strncmp(at, version, len) == 0)
+			return true;
+	}
 	return false;
 }
 
@@ -344,7 +359,8 @@ read_other(struct reader *reader, const char *group, const char *kind,
 		if (others[i].refuses)
 			diagnostics_error(reader->diagnostics, place,
 					  "%s is not supported yet: refusing to ignore a policy "
-					  "that keeps traffic out", kind);
+					  "that keeps traffic out",
+					  kind);
 		else
 			diagnostics_warning(reader->diagnostics, place,
 					    "%s is not acted on by this version", kind);
@@ -352,7 +368,8 @@ read_other(struct reader *reader, const char *group, const char *kind,
 	}
 	diagnostics_error(reader->diagnostics, place,
 			  "kind is \"%s\", expected PeerAuthentication, DestinationRule, "
-			  "ServiceEntry or WorkloadEntry", kind);
+			  "ServiceEntry or WorkloadEntry",
+			  kind);
 }
 
 static void read_document(struct reader *reader, const struct yaml_node *document,
@@ -368,8 +385,8 @@ read_list(struct reader *reader, const struct yaml_node *document, unsigned int 
 	if (items->kind != YAML_LIST || depth >= MAX_LIST_DEPTH) {
 		diagnostics_error(reader->diagnostics, items->place,
 				  "items is %s, expected a list of resources",
-				  items->kind == YAML_LIST ? "too deep" :
-							     yaml_kind_name(items->kind));
+				  items->kind == YAML_LIST ? "too deep"
+							   : yaml_kind_name(items->kind));
 		return;
 	}
 	for (unsigned int i = 0; i < items->n; i++)
@@ -386,7 +403,8 @@ read_type(struct reader *reader, const struct yaml_node *document, const char **
 	if (document->kind != YAML_MAP) {
 		diagnostics_error(reader->diagnostics, document->place,
 				  "the document is %s, expected a resource with apiVersion, kind, "
-				  "metadata and spec", yaml_kind_name(document->kind));
+				  "metadata and spec",
+				  yaml_kind_name(document->kind));
 		return false;
 	}
 	version_node = yaml_get(document, "apiVersion");
@@ -438,8 +456,7 @@ read_document(struct reader *reader, const struct yaml_node *document, unsigned 
 	const char *api_version, *kind_name, *version = NULL, *versions = NULL, *group;
 	const struct kind *kind;
 
-	if (document->kind == YAML_NULL ||
-	    !read_type(reader, document, &api_version, &kind_name))
+	if (document->kind == YAML_NULL || !read_type(reader, document, &api_version, &kind_name))
 		return;
 	if (strcmp(kind_name, "List") == 0 && strcmp(api_version, "v1") == 0) {
 		read_list(reader, document, depth);
@@ -450,8 +467,8 @@ read_document(struct reader *reader, const struct yaml_node *document, unsigned 
 	if (kind != NULL && (group == NULL || !version_is_known(versions, version))) {
 		diagnostics_error(reader->diagnostics, resource_place(document, "apiVersion"),
 				  "apiVersion is \"%s\", expected %s/v1%s", api_version,
-				  kind->group, kind->list == PEERS ? " or v1beta1" :
-					", v1beta1 or v1alpha3");
+				  kind->group,
+				  kind->list == PEERS ? " or v1beta1" : ", v1beta1 or v1alpha3");
 	} else if (kind != NULL) {
 		read_resource(reader, kind, document);
 	} else if (group != NULL) {
@@ -507,7 +524,8 @@ report_duplicates(struct reader *reader, struct resource **items, unsigned int n
 			diagnostics_error(reader->diagnostics,
 					  resource_place(items[i]->node, "metadata.name"),
 					  "%s %s is here for the second time, the first is at "
-					  "%s:%u", items[i]->kind, items[i]->id,
+					  "%s:%u",
+					  items[i]->kind, items[i]->id,
 					  items[i - 1]->node->place.file,
 					  items[i - 1]->node->place.line);
 }
@@ -543,8 +561,8 @@ struct resources *
 resources_read(struct arena *arena, struct diagnostics *diagnostics, const char *const *files,
 	       unsigned int n_files, const char *root_namespace)
 {
-	struct reader reader = {.arena = arena, .diagnostics = diagnostics,
-				.root_namespace = root_namespace};
+	struct reader reader = {
+		.arena = arena, .diagnostics = diagnostics, .root_namespace = root_namespace};
 	struct diagnostics_place from = {0};
 
 	for (unsigned int i = 0; i < n_files; i++) {
@@ -571,8 +589,8 @@ struct resources *
 resources_bind(struct arena *arena, struct diagnostics *diagnostics,
 	       struct yaml_node *const *documents, unsigned int n, const char *root_namespace)
 {
-	struct reader reader = {.arena = arena, .diagnostics = diagnostics,
-				.root_namespace = root_namespace};
+	struct reader reader = {
+		.arena = arena, .diagnostics = diagnostics, .root_namespace = root_namespace};
 
 	for (unsigned int i = 0; i < n; i++)
 		read_document(&reader, documents[i], 0);

@@ -35,9 +35,9 @@ struct labels {
 struct resource {
 	const struct yaml_node *node; /* the whole document */
 	const char *kind;
-	const char *namespace;        /* "default" when left out */
+	const char *namespace; /* "default" when left out */
 	const char *name;
-	const char *id;               /* "namespace/name" */
+	const char *id; /* "namespace/name" */
 	/* creationTimestamp, seconds since the epoch; INT64_MIN when it is left out, which
 	 * makes it the oldest, as in Istio. */
 	int64_t created;
@@ -139,7 +139,8 @@ struct destination_rule {
 	const struct selector *selector;
 };
 
-/* --- ServiceEntry and WorkloadEntry ------------------------------------------------------------ */
+/* --- ServiceEntry and WorkloadEntry ------------------------------------------------------------
+ */
 
 struct named_port {
 	const char *name;
@@ -199,7 +200,8 @@ struct service_entry {
 	unsigned int n_export_to;
 };
 
-/* --- all of them ---------------------------------------------------------------------------------- */
+/* --- all of them
+ * ---------------------------------------------------------------------------------- */
 
 /* Each sorted by age, then name, then namespace: the order in which Istio looks at them. */
 struct resources {
@@ -246,7 +248,8 @@ bool resource_time(const char *text, int64_t *seconds);
 bool service_port_protocol(const struct service_port *port, enum policy_protocol *protocol,
 			   bool *udp);
 
-/* --- between resources.c and resources_check.c ------------------------------------------------- */
+/* --- between resources.c and resources_check.c -------------------------------------------------
+ */
 
 void peer_authentication_check(const struct peer_authentication *peer, const char *root_namespace,
 			       struct diagnostics *diagnostics);

@@ -9,7 +9,8 @@
  * one document, and what this version refuses because it could only do it wrongly. */
 
 /* Every place is that of the field, or of the nearest thing around it that was written. */
-#define FAIL(node, field, ...) diagnostics_error(diagnostics, resource_place(node, field), __VA_ARGS__)
+#define FAIL(node, field, ...)                                                                     \
+	diagnostics_error(diagnostics, resource_place(node, field), __VA_ARGS__)
 #define WARN(node, field, ...)                                                                     \
 	diagnostics_warning(diagnostics, resource_place(node, field), __VA_ARGS__)
 
@@ -37,7 +38,8 @@ check_selector(const struct selector *selector, const char *field, struct diagno
 		    (pair->value != NULL && strchr(pair->value, '*') != NULL))
 			diagnostics_error(diagnostics, value->place,
 					  "the selector has the wildcard \"%s: %s\", expected a "
-					  "label as it is", pair->key, pair->value);
+					  "label as it is",
+					  pair->key, pair->value);
 	}
 }
 
@@ -50,29 +52,30 @@ check_export_to(const struct resource *meta, const char **export_to, unsigned in
 
 	for (unsigned int i = 0; i < n; i++) {
 		const char *own = strcmp(export_to[i], ".") == 0 ? meta->namespace : export_to[i];
-		const struct yaml_node *at = list->kind == YAML_LIST && i < list->n ?
-						     list->values[i] : list;
+		const struct yaml_node *at =
+			list->kind == YAML_LIST && i < list->n ? list->values[i] : list;
 
 		for (unsigned int j = 0; j < i; j++) {
-			const char *before = strcmp(export_to[j], ".") == 0 ? meta->namespace :
-									       export_to[j];
+			const char *before =
+				strcmp(export_to[j], ".") == 0 ? meta->namespace : export_to[j];
 
 			if (strcmp(own, before) == 0)
 				diagnostics_error(diagnostics, at->place,
 						  "exportTo has \"%s\" twice, expected each "
-						  "namespace once", export_to[i]);
+						  "namespace once",
+						  export_to[i]);
 		}
 		if (strcmp(export_to[i], "*") == 0 && n > 1)
 			diagnostics_error(diagnostics, at->place,
 					  "exportTo has \"*\" beside others, expected it alone");
 		if (strcmp(export_to[i], "~") == 0 && (!service || n > 1))
-			diagnostics_error(diagnostics, at->place,
-					  "exportTo has \"~\", expected %s",
+			diagnostics_error(diagnostics, at->place, "exportTo has \"~\", expected %s",
 					  service ? "it alone" : "\"*\", \".\" or a namespace");
 		else if (strpbrk(export_to[i], "*~.") != NULL && strlen(export_to[i]) > 1)
 			diagnostics_error(diagnostics, at->place,
 					  "exportTo has \"%s\", expected \"*\", \".\" or a "
-					  "namespace", export_to[i]);
+					  "namespace",
+					  export_to[i]);
 	}
 }
 
@@ -107,11 +110,13 @@ peer_authentication_check(const struct peer_authentication *peer, const char *ro
 	if (selects && in_root)
 		WARN(node, "spec.selector",
 		     "a selector in the root namespace %s makes Istio ignore the whole policy, "
-		     "expected it in the namespace of the workloads", root_namespace);
+		     "expected it in the namespace of the workloads",
+		     root_namespace);
 	if (!selects && peer->n_ports > 0)
 		FAIL(node, "spec.portLevelMtls",
 		     "%s peer authentication cannot have port level mTLS, expected a selector with "
-		     "it", in_root ? "mesh" : "namespace");
+		     "it",
+		     in_root ? "mesh" : "namespace");
 }
 
 /* --- DestinationRule --------------------------------------------------------------------- */
@@ -151,13 +156,15 @@ check_credential(const struct client_tls *tls, bool has_selector, struct diagnos
 	if (is_set(tls->client_certificate) || is_set(tls->private_key) ||
 	    is_set(tls->ca_certificates) || is_set(tls->ca_crl)) {
 		FAIL(tls->node, "credentialName",
-		     "credentialName is set beside clientCertificate, privateKey, caCertificates or "
+		     "credentialName is set beside clientCertificate, privateKey, caCertificates "
+		     "or "
 		     "caCrl, expected one or the other");
 		return;
 	}
 	if (!has_selector && strncmp(tls->credential_name, "configmap://", 12) != 0)
 		FAIL(tls->node, "credentialName",
-		     "credentialName without a workloadSelector makes Istio send plaintext: refused, "
+		     "credentialName without a workloadSelector makes Istio send plaintext: "
+		     "refused, "
 		     "expected clientCertificate, privateKey and caCertificates");
 	else
 		FAIL(tls->node, "credentialName",
@@ -249,7 +256,8 @@ check_subsets(const struct destination_rule *rule, struct diagnostics *diagnosti
 			if (strcmp(subset->name, rule->subsets[j].name) == 0) {
 				FAIL(subset->node, "name",
 				     "subset \"%s\" is here for the second time, expected each "
-				     "once", subset->name);
+				     "once",
+				     subset->name);
 				break;
 			}
 		check_policy(subset->policy, rule->selector != NULL, diagnostics);
@@ -262,8 +270,10 @@ destination_rule_check(const struct destination_rule *rule, struct diagnostics *
 	const struct yaml_node *node = rule->meta.node;
 
 	if (!host_is_valid(rule->host))
-		FAIL(node, "spec.host", "host is \"%s\", expected a name, or a wildcard such as "
-		     "*.example.com", rule->host);
+		FAIL(node, "spec.host",
+		     "host is \"%s\", expected a name, or a wildcard such as "
+		     "*.example.com",
+		     rule->host);
 	check_export_to(&rule->meta, rule->export_to, rule->n_export_to, false, diagnostics);
 	check_selector(rule->selector, "matchLabels", diagnostics);
 	if (rule->selector != NULL &&
@@ -284,12 +294,18 @@ static const struct {
 	enum policy_protocol protocol;
 	bool udp;
 } protocols[] = {
-	{"tcp", POLICY_TCP, false},       {"udp", POLICY_TCP, true},
-	{"http", POLICY_HTTP, false},     {"http2", POLICY_HTTP2, false},
-	{"grpc", POLICY_HTTP2, false},    {"grpc-web", POLICY_HTTP2, false},
-	{"https", POLICY_TLS, false},     {"tls", POLICY_TLS, false},
-	{"mongo", POLICY_TCP, false},     {"redis", POLICY_TCP, false},
-	{"mysql", POLICY_TCP, false},     {"http_proxy", POLICY_HTTP, false},
+	{"tcp", POLICY_TCP, false},
+	{"udp", POLICY_TCP, true},
+	{"http", POLICY_HTTP, false},
+	{"http2", POLICY_HTTP2, false},
+	{"grpc", POLICY_HTTP2, false},
+	{"grpc-web", POLICY_HTTP2, false},
+	{"https", POLICY_TLS, false},
+	{"tls", POLICY_TLS, false},
+	{"mongo", POLICY_TCP, false},
+	{"redis", POLICY_TCP, false},
+	{"mysql", POLICY_TCP, false},
+	{"http_proxy", POLICY_HTTP, false},
 	/* appProtocol of Kubernetes, KEP-3726 */
 	{"kubernetes.io/h2c", POLICY_HTTP2, false},
 	{"kubernetes.io/ws", POLICY_HTTP, false},
@@ -337,17 +353,23 @@ check_service_ports(const struct service_entry *service, struct diagnostics *dia
 
 		if (!service_port_protocol(port, &protocol, &udp))
 			FAIL(port->node, "protocol",
-			     "protocol is \"%s\", expected HTTP, HTTP2, GRPC, GRPC-WEB, HTTPS, TLS, "
-			     "TCP, MONGO, REDIS or MYSQL", port->protocol);
+			     "protocol is \"%s\", expected HTTP, HTTP2, GRPC, GRPC-WEB, HTTPS, "
+			     "TLS, "
+			     "TCP, MONGO, REDIS or MYSQL",
+			     port->protocol);
 		else if (udp)
 			WARN(port->node, NULL, "port %s is of UDP: not acted on", port->name);
 		for (unsigned int j = 0; j < i; j++) {
 			if (service->ports[j].number == port->number)
-				FAIL(port->node, "number", "port %u is here for the second time, "
-				     "expected each number once", port->number);
+				FAIL(port->node, "number",
+				     "port %u is here for the second time, "
+				     "expected each number once",
+				     port->number);
 			if (strcmp(service->ports[j].name, port->name) == 0)
-				FAIL(port->node, "name", "port \"%s\" is here for the second time, "
-				     "expected each name once", port->name);
+				FAIL(port->node, "name",
+				     "port \"%s\" is here for the second time, "
+				     "expected each name once",
+				     port->name);
 		}
 	}
 	if (service->n_ports == 0)
@@ -384,10 +406,13 @@ check_service_names(const struct service_entry *service, struct diagnostics *dia
 		struct policy_prefix prefix;
 
 		if (!address_parse_prefix(service->addresses[i], &prefix))
-			FAIL(at, NULL, "address is \"%s\", expected an IPv4 or IPv6 address or "
-			     "prefix", service->addresses[i]);
+			FAIL(at, NULL,
+			     "address is \"%s\", expected an IPv4 or IPv6 address or "
+			     "prefix",
+			     service->addresses[i]);
 		else if (prefix.length != 128 && by_name)
-			FAIL(at, NULL, "address is a prefix, expected that only with resolution "
+			FAIL(at, NULL,
+			     "address is a prefix, expected that only with resolution "
 			     "NONE or STATIC");
 	}
 }
@@ -414,8 +439,10 @@ check_endpoint(const struct service_entry *service, const struct workload_spec *
 				found = true;
 		if (!found)
 			FAIL(endpoint->node, "ports",
-			     "port \"%s\" of the endpoint is not one of the service's, expected one "
-			     "of their names", endpoint->ports[i].name);
+			     "port \"%s\" of the endpoint is not one of the service's, expected "
+			     "one "
+			     "of their names",
+			     endpoint->ports[i].name);
 	}
 }
 

@@ -60,7 +60,7 @@ snapshot_destroy(struct policy_snapshot *snapshot)
 	if (snapshot == NULL)
 		return;
 	for (unsigned int i = 0; i < snapshot->n_identities; i++)
-		tls_identity_free(snapshot->identities[i]);
+		tls_identity_free(snapshot->identities[i].identity);
 	free(snapshot->identities);
 	free(snapshot->slots);
 	free(snapshot->entries);
@@ -115,8 +115,8 @@ note_length(struct policy_snapshot *snapshot, uint8_t length)
 }
 
 const struct snapshot_entry *
-snapshot_insert(struct policy_snapshot *snapshot, const struct snapshot_key *key,
-		const void *value, int endpoint, bool *full)
+snapshot_insert(struct policy_snapshot *snapshot, const struct snapshot_key *key, const void *value,
+		int endpoint, bool *full)
 {
 	const struct snapshot_entry *found = snapshot_find(snapshot, key);
 	struct snapshot_entry *entry;
@@ -198,18 +198,22 @@ snapshot_outbound_key(uint32_t client, const struct policy_prefix *prefix, uint1
 }
 
 void
-snapshot_keep_identity(struct policy_snapshot *snapshot, struct tls_identity *identity)
+snapshot_keep_identity(struct policy_snapshot *snapshot, struct tls_identity *identity,
+		       const char *terms)
 {
 	if (snapshot->n_identities == snapshot->identities_room) {
 		snapshot->identities_room = snapshot->identities_room * 2 + 8;
 		snapshot->identities =
-			checked(realloc(snapshot->identities, snapshot->identities_room *
-								      sizeof(*snapshot->identities)));
+			checked(realloc(snapshot->identities,
+					snapshot->identities_room * sizeof(*snapshot->identities)));
 	}
-	snapshot->identities[snapshot->n_identities++] = identity;
+	snapshot->identities[snapshot->n_identities].identity = identity;
+	snapshot->identities[snapshot->n_identities].terms = arena_string(snapshot->arena, terms);
+	snapshot->n_identities++;
 }
 
-/* --- what readers do ---------------------------------------------------------------------------- */
+/* --- what readers do ----------------------------------------------------------------------------
+ */
 
 uint64_t
 policy_generation(const struct policy_snapshot *snapshot)
@@ -342,7 +346,8 @@ snapshot_held(const struct policy_snapshot *snapshot)
 	return sum;
 }
 
-/* --- names ----------------------------------------------------------------------------------------- */
+/* --- names
+ * ----------------------------------------------------------------------------------------- */
 
 const char *
 policy_mode_name(enum policy_mode mode)
@@ -368,7 +373,8 @@ policy_tls_name(enum policy_tls tls)
 	return (unsigned int)tls < RTE_DIM(names) ? names[tls] : "?";
 }
 
-/* --- the digest -------------------------------------------------------------------------------------- */
+/* --- the digest
+ * -------------------------------------------------------------------------------------- */
 
 static void
 add_bytes(EVP_MD_CTX *hash, const void *bytes, size_t len)
@@ -485,6 +491,11 @@ snapshot_digest(const struct policy_snapshot *snapshot, uint8_t digest[SNAPSHOT_
 	}
 	for (unsigned int i = 0; i < snapshot->n_trust_domains; i++)
 		add_text(hash, snapshot->trust_domains[i]);
+	add_number(hash, snapshot->n_identities);
+	for (unsigned int i = 0; i < snapshot->n_identities; i++) {
+		add_identity(hash, snapshot->identities[i].identity);
+		add_text(hash, snapshot->identities[i].terms);
+	}
 	add_number(hash, snapshot->n_entries);
 	for (uint32_t i = 0; i < snapshot->n_entries; i++)
 		add_entry(hash, &snapshot->entries[i]);

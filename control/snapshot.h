@@ -42,7 +42,7 @@ struct snapshot_key {
 	uint32_t index;          /* of the workload, for INBOUND and OUTBOUND */
 	uint16_t port;
 	uint8_t scope;
-	uint8_t length;          /* of the prefix, OUTBOUND only; of 128 */
+	uint8_t length; /* of the prefix, OUTBOUND only; of 128 */
 };
 
 struct snapshot_entry {
@@ -69,6 +69,11 @@ struct snapshot_hold {
 	uint64_t taken; /* written by one worker, read by the control thread */
 } __rte_cache_aligned;
 
+struct snapshot_identity {
+	struct tls_identity *identity; /* one reference */
+	const char *terms;
+};
+
 struct policy_snapshot {
 	struct arena *arena;
 	uint64_t generation;
@@ -83,7 +88,7 @@ struct policy_snapshot {
 	unsigned int n_workloads;
 	const char *const *trust_domains;
 	unsigned int n_trust_domains;
-	struct tls_identity **identities; /* one reference each */
+	struct snapshot_identity *identities;
 	unsigned int n_identities, identities_room;
 
 	struct snapshot_hold holds[POLICY_MAX_WORKERS];
@@ -111,8 +116,10 @@ struct snapshot_key snapshot_inbound_key(uint32_t workload, uint16_t port);
 struct snapshot_key snapshot_outbound_key(uint32_t client, const struct policy_prefix *prefix,
 					  uint16_t port);
 
-/* Takes over the caller's reference. */
-void snapshot_keep_identity(struct policy_snapshot *snapshot, struct tls_identity *identity);
+/* Takes over the caller's reference. `terms`, copied, says on what terms it was loaded, where
+ * these are not in the files (insecureSkipVerify): they are part of the digest. */
+void snapshot_keep_identity(struct policy_snapshot *snapshot, struct tls_identity *identity,
+			    const char *terms);
 
 /*
  * SHA-256 over everything that a reader can see, provenance and the fingerprints of

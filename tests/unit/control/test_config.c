@@ -495,7 +495,8 @@ example_is_good(void **state)
 	assert_int_equal(config->node.n_ports, 2);
 	assert_int_equal(config->n_listeners, 2);
 	assert_int_equal(resources->n_peers, 1);
-	assert_int_equal(resources->n_services, 2);
+	assert_int_equal(resources->n_services, 3);
+	assert_int_equal(resources->n_rules, 1);
 	assert_int_equal(resources->n_workloads, 2);
 }
 

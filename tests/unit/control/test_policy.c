@@ -110,8 +110,7 @@ open_policy(struct fixture *fixture)
 
 	fixture->said[0] = '\0';
 	snprintf(path, sizeof(path), "%s/portcullis.yaml", fixture->folder);
-	fixture->policy =
-		policy_open(path, keep, fixture, &fixture->errors, &fixture->warnings);
+	fixture->policy = policy_open(path, keep, fixture, &fixture->errors, &fixture->warnings);
 }
 
 static void
@@ -152,9 +151,9 @@ set_up(void **state)
 static int
 tear_down(void **state)
 {
-	static const char *const names[] = {"portcullis.yaml", "mesh/all.yaml", "mesh/own.yaml",
-					    "mesh/rule.yaml", "web.pem", "web.key", "ca.pem",
-					    "other.pem", "mesh", ""};
+	static const char *const names[] = {
+		"portcullis.yaml", "mesh/all.yaml", "mesh/own.yaml", "mesh/rule.yaml", "web.pem",
+		"web.key",         "ca.pem",        "other.pem",     "mesh",           ""};
 	struct fixture *fixture = *state;
 	char path[256];
 
@@ -327,7 +326,8 @@ certificate_of_a_rule_that_is_not_there_is_an_error(void **state)
 	must_open(fixture);
 }
 
-/* --- reloads ------------------------------------------------------------------------------------ */
+/* --- reloads ------------------------------------------------------------------------------------
+ */
 
 static void
 reload_publishes_what_has_changed(void **state)
@@ -384,6 +384,47 @@ reload_with_an_error_is_refused_whole(void **state)
 	write_file(fixture, "mesh/rule.yaml", "");
 	assert_int_equal(reload(fixture), 1);
 	assert_int_equal(mode_now(fixture), POLICY_STRICT);
+}
+
+static void
+write_rule(const struct fixture *fixture, const char *skip)
+{
+	char text[512];
+
+	snprintf(text, sizeof(text),
+		 "apiVersion: networking.istio.io/v1\n"
+		 "kind: DestinationRule\n"
+		 "metadata: {name: r, namespace: shop}\n"
+		 "spec:\n"
+		 "  host: tcp.example\n"
+		 "  trafficPolicy: {tls: {mode: SIMPLE, sni: a, insecureSkipVerify: %s}}\n"
+		 "---\n"
+		 "apiVersion: networking.istio.io/v1\n"
+		 "kind: ServiceEntry\n"
+		 "metadata: {name: tcp, namespace: shop}\n"
+		 "spec:\n"
+		 "  hosts: [tcp.example]\n"
+		 "  addresses: [10.96.0.2]\n"
+		 "  ports: [{number: 80, name: tcp}]\n"
+		 "  resolution: NONE\n",
+		 skip);
+	write_file(fixture, "mesh/rule.yaml", text);
+}
+
+/* The files (none) and the names (none) are the same; what is believed is not. */
+static void
+verification_that_is_switched_on_again_is_a_change(void **state)
+{
+	struct fixture *fixture = *state;
+	struct policy_verdict verdict;
+
+	write_rule(fixture, "true");
+	must_open(fixture);
+	write_rule(fixture, "false");
+	assert_int_equal(reload(fixture), 1);
+	verdict = look_up(policy_current(fixture->policy), "10.20.0.10", "10.96.0.2", 80);
+	assert_int_equal(verdict.direction, POLICY_OUTBOUND);
+	assert_false(fake_identity_skip_verify(verdict.outbound->identity));
 }
 
 static void
@@ -480,7 +521,8 @@ changed_files_are_noticed(void **state)
 	assert_int_equal(mode_now(fixture), POLICY_STRICT);
 }
 
-/* --- reclamation ------------------------------------------------------------------------------------ */
+/* --- reclamation
+ * ------------------------------------------------------------------------------------ */
 
 static void
 worker_that_is_held_back_keeps_the_old_snapshot(void **state)
@@ -661,6 +703,7 @@ main(void)
 		TEST(reload_publishes_what_has_changed),
 		TEST(reload_without_a_change_in_effect_publishes_nothing),
 		TEST(reload_with_an_error_is_refused_whole),
+		TEST(verification_that_is_switched_on_again_is_a_change),
 		TEST(unreadable_configuration_is_refused),
 		TEST(replaced_identity_takes_effect),
 		TEST(broken_identity_is_refused_and_the_old_one_stays),

@@ -72,7 +72,8 @@ struct test_case {
 	}
 #define STRINGS(owner, field, array, count, has)                                                   \
 	{                                                                                          \
-		.name = field, SCHEMA_STRING_LIST(owner, array, count), SCHEMA_PRESENT_AT(owner, has) \
+		.name = field, SCHEMA_STRING_LIST(owner, array, count),                            \
+		SCHEMA_PRESENT_AT(owner, has)                                                      \
 	}
 #define OBJECTS(owner, field, array, count, of)                                                    \
 	{                                                                                          \
@@ -101,8 +102,12 @@ OBJECT_SCHEMA(message, message);
 
 static const struct schema_field inbound_fields[] = {
 	STRING(struct expect_inbound, "to", to),
-	{.name = "port", .type = SCHEMA_INT, SCHEMA_AT(struct expect_inbound, port), .min = 1,
-	 .max = 65535, .required = true},
+	{.name = "port",
+	 .type = SCHEMA_INT,
+	 SCHEMA_AT(struct expect_inbound, port),
+	 .min = 1,
+	 .max = 65535,
+	 .required = true},
 	STRING(struct expect_inbound, "mode", mode),
 	STRING(struct expect_inbound, "protocol", protocol),
 	STRING(struct expect_inbound, "source", source),
@@ -115,12 +120,18 @@ static const struct schema_field outbound_fields[] = {
 	STRING(struct expect_outbound, "client", client),
 	STRING(struct expect_outbound, "to", to),
 	STRING(struct expect_outbound, "subset", subset),
-	{.name = "port", .type = SCHEMA_INT, SCHEMA_AT(struct expect_outbound, port), .min = 1,
-	 .max = 65535, .required = true},
+	{.name = "port",
+	 .type = SCHEMA_INT,
+	 SCHEMA_AT(struct expect_outbound, port),
+	 .min = 1,
+	 .max = 65535,
+	 .required = true},
 	{.name = "routedOn", .type = SCHEMA_BOOL, SCHEMA_AT(struct expect_outbound, routed_on)},
 	STRING(struct expect_outbound, "host", host),
 	STRING(struct expect_outbound, "protocol", protocol),
-	{.name = "sni", .type = SCHEMA_STRING, SCHEMA_AT(struct expect_outbound, sni),
+	{.name = "sni",
+	 .type = SCHEMA_STRING,
+	 SCHEMA_AT(struct expect_outbound, sni),
 	 SCHEMA_PRESENT_AT(struct expect_outbound, has_sni)},
 	STRING(struct expect_outbound, "sanCheck", san_check),
 	STRING(struct expect_outbound, "source", source),
@@ -130,8 +141,12 @@ static const struct schema_field outbound_fields[] = {
 	STRINGS(struct expect_outbound, "alpn", alpn, n_alpn, has_alpn),
 	STRINGS(struct expect_outbound, "sans", sans, n_sans, has_sans),
 	STRINGS(struct expect_outbound, "endpoints", endpoints, n_endpoints, has_endpoints),
-	{.name = "endpoint", .type = SCHEMA_INT, SCHEMA_AT(struct expect_outbound, endpoint),
-	 .min = -1, .max = 1000, SCHEMA_PRESENT_AT(struct expect_outbound, has_endpoint)},
+	{.name = "endpoint",
+	 .type = SCHEMA_INT,
+	 SCHEMA_AT(struct expect_outbound, endpoint),
+	 .min = -1,
+	 .max = 1000,
+	 SCHEMA_PRESENT_AT(struct expect_outbound, has_endpoint)},
 	END,
 };
 OBJECT_SCHEMA(expect_outbound, outbound);
@@ -140,39 +155,56 @@ static const struct schema_field expect_fields[] = {
 	OBJECTS(struct expect, "inbound", inbound, n_inbound, inbound_item),
 	OBJECTS(struct expect, "outbound", outbound, n_outbound, outbound_item),
 	OBJECTS(struct expect, "errors", errors, n_errors, message_item),
-	{.name = "warnings", .type = SCHEMA_LIST,
-	 SCHEMA_ARRAY_AT(struct expect, warnings, n_warnings), .item = &message_item,
+	{.name = "warnings",
+	 .type = SCHEMA_LIST,
+	 SCHEMA_ARRAY_AT(struct expect, warnings, n_warnings),
+	 .item = &message_item,
 	 SCHEMA_PRESENT_AT(struct expect, has_warnings)},
 	END,
 };
-static const struct schema expect_schema = {.name = "expect", .fields = expect_fields,
+static const struct schema expect_schema = {.name = "expect",
+					    .fields = expect_fields,
 					    SCHEMA_STRUCT(struct expect),
 					    SCHEMA_NODE_AT(struct expect, node)};
 
 static const struct schema_field case_fields[] = {
-	{.name = "case", .type = SCHEMA_STRING, SCHEMA_AT(struct test_case, name),
+	{.name = "case",
+	 .type = SCHEMA_STRING,
+	 SCHEMA_AT(struct test_case, name),
 	 .required = true},
 	STRING(struct test_case, "why", why),
-	{.name = "trustDomain", .type = SCHEMA_STRING, SCHEMA_AT(struct test_case, trust_domain),
+	{.name = "trustDomain",
+	 .type = SCHEMA_STRING,
+	 SCHEMA_AT(struct test_case, trust_domain),
 	 .fallback = "cluster.local"},
-	{.name = "rootNamespace", .type = SCHEMA_STRING,
-	 SCHEMA_AT(struct test_case, root_namespace), .fallback = "istio-system"},
-	{.name = "trustDomainAliases",
-	 SCHEMA_STRING_LIST(struct test_case, aliases, n_aliases)},
-	{.name = "enableAutoMtls", .type = SCHEMA_BOOL, SCHEMA_AT(struct test_case, auto_mtls),
+	{.name = "rootNamespace",
+	 .type = SCHEMA_STRING,
+	 SCHEMA_AT(struct test_case, root_namespace),
+	 .fallback = "istio-system"},
+	{.name = "trustDomainAliases", SCHEMA_STRING_LIST(struct test_case, aliases, n_aliases)},
+	{.name = "enableAutoMtls",
+	 .type = SCHEMA_BOOL,
+	 SCHEMA_AT(struct test_case, auto_mtls),
 	 .fallback = "true"},
 	{.name = "behind", SCHEMA_STRING_LIST(struct test_case, behind, n_behind)},
-	{.name = "resources", .type = SCHEMA_ANY, SCHEMA_AT(struct test_case, resources),
+	{.name = "resources",
+	 .type = SCHEMA_ANY,
+	 SCHEMA_AT(struct test_case, resources),
 	 .required = true},
-	{.name = "expect", .type = SCHEMA_OBJECT, SCHEMA_AT(struct test_case, expect),
-	 .object = &expect_schema, .required = true},
+	{.name = "expect",
+	 .type = SCHEMA_OBJECT,
+	 SCHEMA_AT(struct test_case, expect),
+	 .object = &expect_schema,
+	 .required = true},
 	END,
 };
-static const struct schema case_schema = {.name = "case", .fields = case_fields,
+static const struct schema case_schema = {.name = "case",
+					  .fields = case_fields,
 					  SCHEMA_STRUCT(struct test_case),
 					  SCHEMA_NODE_AT(struct test_case, node)};
 
-/* --- the run of a case --------------------------------------------------------------------------- */
+/* --- the run of a case ---------------------------------------------------------------------------
+ */
 
 struct run {
 	const struct test_case *test;
@@ -212,8 +244,8 @@ same_text(const struct yaml_node *node, const char *what, const char *wanted, co
 }
 
 static void
-same_source(const struct run *run, const struct yaml_node *node, const char *wanted,
-	    const char *at, const struct policy_source *source)
+same_source(const struct run *run, const struct yaml_node *node, const char *wanted, const char *at,
+	    const struct policy_source *source)
 {
 	char got[512];
 
@@ -363,8 +395,10 @@ check_subset(struct run *run, const struct expect_outbound *expect)
 		mesh_create(run->arena, run->diagnostics, &run->settings, run->resources);
 	const struct mesh_service *service =
 		mesh_find_service(mesh, expect->host, entry->meta.namespace);
-	struct resolver resolver = {.mesh = mesh, .snapshot = run->snapshot,
-				    .out = run->snapshot->arena, .folder = "/fake"};
+	struct resolver resolver = {.mesh = mesh,
+				    .snapshot = run->snapshot,
+				    .out = run->snapshot->arena,
+				    .folder = "/fake"};
 	struct resolve_client client = {.namespace = entry->meta.namespace,
 					.labels = &entry->labels};
 	struct policy_outbound outbound;
@@ -374,8 +408,8 @@ check_subset(struct run *run, const struct expect_outbound *expect)
 	for (unsigned int i = 0; i < service->entry->n_ports; i++) {
 		if (service->entry->ports[i].number != expect->port)
 			continue;
-		assert_true(resolve_outbound(&resolver, &client, service,
-					     &service->entry->ports[i], expect->subset, &outbound));
+		assert_true(resolve_outbound(&resolver, &client, service, &service->entry->ports[i],
+					     expect->subset, &outbound));
 		check_outbound_fields(run, expect, &outbound);
 		return;
 	}
@@ -413,7 +447,8 @@ check_outbound(struct run *run, const struct expect_outbound *expect)
 	check_outbound_fields(run, expect, verdict.outbound);
 }
 
-/* --- messages ---------------------------------------------------------------------------------------- */
+/* --- messages
+ * ---------------------------------------------------------------------------------------- */
 
 static struct diagnostics_place
 place_of(const struct run *run, const struct message *message)
@@ -467,8 +502,8 @@ check_messages(struct run *run, const char *kind, const struct message *messages
 		if (found)
 			continue;
 		print_lines(run);
-		fail_at(messages[i].node, kind, messages[i].text != NULL ? messages[i].text :
-									      messages[i].at,
+		fail_at(messages[i].node, kind,
+			messages[i].text != NULL ? messages[i].text : messages[i].at,
 			"what is above");
 	}
 	if (n != n_got) {
@@ -478,7 +513,9 @@ check_messages(struct run *run, const char *kind, const struct message *messages
 	}
 }
 
-/* --- set up ------------------------------------------------------------------------------------------------ */
+/* --- set up
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static void
 add_identity(struct run *run, const struct workload_entry *entry)
@@ -575,7 +612,8 @@ run_case(void **state)
 		    expect->has_warnings);
 }
 
-/* --- a file of cases ------------------------------------------------------------------------------------------ */
+/* --- a file of cases
+ * ------------------------------------------------------------------------------------------ */
 
 static void
 print_line(void *ctx, const char *line)
@@ -604,8 +642,7 @@ main(int argc, char **argv)
 	tests = arena_array(arena, documents.n + 1, sizeof(*tests));
 	runs = arena_array(arena, documents.n + 1, sizeof(*runs));
 	for (unsigned int i = 0; i < documents.n; i++) {
-		schema_bind(&case_schema, documents.roots[i], "", 0, arena, diagnostics,
-			    &cases[i]);
+		schema_bind(&case_schema, documents.roots[i], "", 0, arena, diagnostics, &cases[i]);
 		runs[i].test = &cases[i];
 		tests[i].name = cases[i].name;
 		tests[i].test_func = run_case;

@@ -53,8 +53,7 @@ static struct resources *
 parse(struct fixture *fixture, const char *text)
 {
 	struct resources *resources = resources_parse(fixture->arena, fixture->diagnostics,
-						      "f.yaml", text, strlen(text),
-						      "istio-system");
+						      "f.yaml", text, strlen(text), "istio-system");
 
 	diagnostics_report(fixture->diagnostics, keep, fixture);
 	return resources;
@@ -74,7 +73,7 @@ many_documents_and_empty_ones(void **state)
 	assert_int_equal(resources->n_peers, 2);
 	assert_string_equal(resources->peers[0]->meta.id, "default/a");
 	assert_string_equal(resources->peers[1]->meta.id, "x/b");
-	assert_int_equal(resources->peers[1]->meta.node->place.line, 8);
+	assert_int_equal(resources->peers[1]->meta.node->place.line, 9);
 }
 
 static void
@@ -82,13 +81,12 @@ sorted_by_age_then_name_then_namespace(void **state)
 {
 	struct fixture *fixture = *state;
 	const struct resources *resources = parse(
-		fixture,
-		HEAD "metadata: {name: b, namespace: n1}\n---\n"
-		HEAD "metadata: {name: z, namespace: n1, creationTimestamp: '2020-01-01T00:00:00Z'}\n"
-		"---\n"
-		HEAD "metadata: {name: a, namespace: n2}\n---\n"
-		HEAD "metadata: {name: a, namespace: n1}\n---\n"
-		HEAD "metadata: {name: a, namespace: n0, creationTimestamp: '2021-01-01T00:00:00Z'}\n");
+		fixture, HEAD
+		"metadata: {name: b, namespace: n1}\n---\n" HEAD
+		"metadata: {name: z, namespace: n1, creationTimestamp: '2020-01-01T00:00:00Z'}\n"
+		"---\n" HEAD "metadata: {name: a, namespace: n2}\n---\n" HEAD
+		"metadata: {name: a, namespace: n1}\n---\n" HEAD
+		"metadata: {name: a, namespace: n0, creationTimestamp: '2021-01-01T00:00:00Z'}\n");
 	static const char *const wanted[] = {"n1/a", "n2/a", "n1/b", "n1/z", "n0/a"};
 
 	assert_int_equal(resources->n_peers, 5);
@@ -115,9 +113,8 @@ errors_have_file_line_and_column(void **state)
 	struct fixture *fixture = *state;
 
 	parse(fixture, HEAD "metadata:\n  name: a\nspec:\n  mtls:\n    mode: STRIKT\n");
-	assert_int_equal(strncmp(fixture->said, "f.yaml:7:11: error: spec.mtls.mode is \"STRIKT\"",
-				 46),
-			 0);
+	assert_int_equal(
+		strncmp(fixture->said, "f.yaml:7:11: error: spec.mtls.mode is \"STRIKT\"", 46), 0);
 	assert_non_null(strstr(fixture->said, "PERMISSIVE"));
 }
 

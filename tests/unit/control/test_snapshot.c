@@ -41,8 +41,8 @@ what_was_inserted_is_found_and_nothing_else(void **state)
 	for (uint32_t i = 0; i < N; i++) {
 		struct snapshot_key key = snapshot_inbound_key(i / 100, (uint16_t)(i % 100 + 1));
 
-		assert_null(snapshot_insert(snapshot, &key, (void *)(uintptr_t)(i + 1), (int)i,
-					    &full));
+		assert_null(
+			snapshot_insert(snapshot, &key, (void *)(uintptr_t)(i + 1), (int)i, &full));
 	}
 	assert_false(full);
 	for (uint32_t i = 0; i < N; i++) {
@@ -105,10 +105,10 @@ host_bits_of_prefixes_do_not_count(void **state)
 		const char *a, *b;
 		bool same;
 	} rows[] = {
-		{"10.1.2.3/16", "10.1.9.9/16", true},   {"10.1.2.3/16", "10.2.2.3/16", false},
-		{"10.1.2.3/16", "10.1.2.3/17", false},  {"10.1.2.255/31", "10.1.2.254/31", true},
+		{"10.1.2.3/16", "10.1.9.9/16", true},      {"10.1.2.3/16", "10.2.2.3/16", false},
+		{"10.1.2.3/16", "10.1.2.3/17", false},     {"10.1.2.255/31", "10.1.2.254/31", true},
 		{"10.1.2.255/32", "10.1.2.254/32", false}, {"fd00::1/0", "1234::1/0", true},
-		{"fd00::1/127", "fd00::/127", true},    {"fd00::1/1", "7000::/1", false},
+		{"fd00::1/127", "fd00::/127", true},       {"fd00::1/1", "7000::/1", false},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -123,8 +123,8 @@ host_bits_of_prefixes_do_not_count(void **state)
 static void
 prefix_lengths_are_kept_longest_first(void **state)
 {
-	static const char *const texts[] = {"10.0.0.0/8", "10.1.0.0/16", "fd00::/8", "10.0.0.1",
-					    "10.2.0.0/16", "::/0"};
+	static const char *const texts[] = {"10.0.0.0/8", "10.1.0.0/16", "fd00::/8",
+					    "10.0.0.1",   "10.2.0.0/16", "::/0"};
 	static const uint8_t wanted[] = {128, 112, 104, 8, 0};
 	struct policy_snapshot *snapshot = snapshot_create();
 	bool full = false;
@@ -157,7 +157,7 @@ make(uint16_t port, enum policy_mode mode, const char *identity)
 	workload->workload.service_account = "";
 	workload->workload.address = address("10.20.0.10");
 	workload->workload.identity = fake_identity(identity);
-	snapshot_keep_identity(snapshot, workload->workload.identity);
+	snapshot_keep_identity(snapshot, workload->workload.identity, "");
 	workload->undeclared.workload = &workload->workload;
 	workload->undeclared.mode = POLICY_PERMISSIVE;
 	*inbound = workload->undeclared;
@@ -209,8 +209,10 @@ digest_covers_what_readers_see_and_not_the_generation(void **state)
 {
 	struct policy_snapshot *first = make(80, POLICY_STRICT, "a");
 	struct policy_snapshot *others[] = {
-		make(80, POLICY_STRICT, "a"),     make(81, POLICY_STRICT, "a"),
-		make(80, POLICY_PERMISSIVE, "a"), make(80, POLICY_STRICT, "b"),
+		make(80, POLICY_STRICT, "a"),
+		make(81, POLICY_STRICT, "a"),
+		make(80, POLICY_PERMISSIVE, "a"),
+		make(80, POLICY_STRICT, "b"),
 	};
 
 	others[0]->generation = 7;
