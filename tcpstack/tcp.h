@@ -149,7 +149,9 @@ uint16_t tcp_input(struct tcp_stack *stack, struct rte_mbuf **segments, uint16_t
  * Answers a stranger's SYN with a connection in SYN-RECEIVED; *conn is the caller's until
  * tcp_release(). The segment is consumed on success. On error it stays with the caller,
  * who refuses it, routes it on or frees it: TCP_E_NOT_SYN, TCP_E_MALFORMED,
- * TCP_E_NO_MEMORY. TCP_EV_CONNECTED follows when the handshake is complete.
+ * TCP_E_NO_MEMORY; TCP_E_IN_USE for the second copy of a SYN in one burst, which
+ * tcp_refuse() gives to the connection that the first one opened. TCP_EV_CONNECTED follows
+ * when the handshake is complete.
  */
 int tcp_accept(struct tcp_stack *stack, struct rte_mbuf *segment, uint64_t now,
 	       const struct tcp_conn_config *config, struct tcp_conn **conn);
