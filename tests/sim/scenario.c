@@ -507,6 +507,24 @@ mixed(struct sim *sim)
 	}
 }
 
+/* 100 MB each way over a link that loses one packet in a hundred. */
+static void
+long_transfer(struct sim *sim)
+{
+	setup(sim, 2, 1, clean_link);
+	draw_flow(sim, &sim->flows[0], 100000000, 100000000);
+	for (unsigned int i = 0; i < 2; i++) {
+		struct endpoint *ep = i == 0 ? &sim->flows[0].client : &sim->flows[0].server;
+
+		sim->hosts[i]->stall = 0;
+		ep->config.room = 1 << 20;
+		ep->config.mss = 0;
+		sim->links[i][!i].config = (struct link_config){.bits_per_second = 1000000000,
+								.delay_us = 500, .jitter_us = 50,
+								.loss = 10000, .mtu = 1500};
+	}
+}
+
 static const struct scenario {
 	const char *name;
 	const char *text;
@@ -527,8 +545,10 @@ static const struct scenario {
 	{"evicted-time-wait", "more TIME-WAITs than fit", evicted_time_wait},
 	{"blackout", "the link is down for up to a minute", blackout},
 	{"mixed", "several hosts, everything at once", mixed},
+	{"long", "100 MB each way, 1 % lost (only by name)", long_transfer},
 };
 #define N_SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
+#define N_BY_SEED (N_SCENARIOS - 1)
 
 const char *
 scenario_name(unsigned int i, const char **text)
@@ -542,7 +562,7 @@ scenario_name(unsigned int i, const char **text)
 bool
 scenario_build(struct sim *sim, const char *name)
 {
-	unsigned int i = (unsigned int)(sim->seed % N_SCENARIOS);
+	unsigned int i = (unsigned int)(sim->seed % N_BY_SEED);
 
 	if (name != NULL) {
 		for (i = 0; i < N_SCENARIOS && strcmp(scenarios[i].name, name) != 0; i++)
