@@ -94,6 +94,8 @@ bad_link(struct sim *sim)
 		c.duplicate = draw_scale(sim, 500, 100000);
 	if (rng_chance(&sim->rng, 300000))
 		c.corrupt = draw_scale(sim, 500, 20000);
+	if (rng_chance(&sim->rng, 200000))
+		c.overlap = draw_scale(sim, 500, 300000);
 	c.marks_ecn = c.queue_bytes != 0 && coin(sim);
 	return c;
 }
@@ -111,6 +113,7 @@ set_links(struct sim *sim, struct link_config (*kind)(struct sim *sim))
 
 				back.loss = other.loss;
 				back.corrupt = other.corrupt;
+				back.overlap = other.overlap;
 				back.reorder = other.reorder;
 				back.reorder_us = other.reorder_us;
 			}
