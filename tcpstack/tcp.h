@@ -149,7 +149,9 @@ uint16_t tcp_input(struct tcp_stack *stack, struct rte_mbuf **segments, uint16_t
  * Answers a stranger's SYN with a connection in SYN-RECEIVED; *conn is the caller's until
  * tcp_release(). The segment is consumed on success. On error it stays with the caller,
  * who refuses it, routes it on or frees it: TCP_E_NOT_SYN, TCP_E_MALFORMED,
- * TCP_E_NO_MEMORY. TCP_EV_CONNECTED follows when the handshake is complete.
+ * TCP_E_NO_MEMORY; TCP_E_IN_USE for the second copy of a SYN in one burst, which
+ * tcp_refuse() gives to the connection that the first one opened. TCP_EV_CONNECTED follows
+ * when the handshake is complete.
  */
 int tcp_accept(struct tcp_stack *stack, struct rte_mbuf *segment, uint64_t now,
 	       const struct tcp_conn_config *config, struct tcp_conn **conn);
@@ -158,7 +160,8 @@ int tcp_accept(struct tcp_stack *stack, struct rte_mbuf *segment, uint64_t now,
 bool tcp_peek(const struct rte_mbuf *segment, struct tcp_tuple *tuple, uint8_t *flags);
 
 /* Answers a stranger with the RST of RFC 9293 section 3.10.7.1 (never a RST with a RST)
- * and consumes it. */
+ * and consumes it. One whose tuple has been accepted in the meantime goes to its
+ * connection instead. */
 void tcp_refuse(struct tcp_stack *stack, struct rte_mbuf *segment, uint64_t now);
 
 /*
@@ -173,7 +176,8 @@ int tcp_connect(struct tcp_stack *stack, const struct tcp_tuple *tuple, uint64_t
 void tcp_timers(struct tcp_stack *stack, uint64_t now);
 
 /* When tcp_timers() has to run next, in microseconds of `now`'s clock; UINT64_MAX: never.
- * May be early, is never late. For callers that sleep. */
+ * May be early, is never late. Soon, when segments wait for buffers or for tcp_output().
+ * For callers that sleep. */
 uint64_t tcp_next_timer(const struct tcp_stack *stack);
 
 /*
@@ -323,7 +327,8 @@ struct tcp_counters {
 
 const struct tcp_counters *tcp_stack_counters(const struct tcp_stack *stack);
 
-/* Connections in the table, TIME-WAIT not counted. */
+/* Connections that take a place in the table: all that live or whose handle was not
+ * released. TIME-WAIT is not counted. */
 uint32_t tcp_stack_connections(const struct tcp_stack *stack);
 uint32_t tcp_stack_time_waits(const struct tcp_stack *stack);
 

@@ -542,6 +542,9 @@ tcp_input(struct tcp_stack *stack, struct rte_mbuf **segments, uint16_t n, uint6
 		for (uint32_t i = 0; i < chunk; i++)
 			arrive(stack, &arrivals[i], segments[at + i]);
 		for (uint32_t i = 0; i < chunk; i++)
+			if (arrivals[i].m != NULL)
+				tcp_table_prefetch_entry(&stack->table, arrivals[i].hash);
+		for (uint32_t i = 0; i < chunk; i++)
 			if (arrivals[i].m != NULL && dispatch(stack, &arrivals[i]))
 				strangers[strange++] = arrivals[i].m;
 	}

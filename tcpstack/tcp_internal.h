@@ -5,7 +5,8 @@
 /*
  * What the files of this room share. One mechanism, one file:
  *
- *     tcp.c             the stack's life, the calls of tcp.h on a connection
+ *     tcp.c             a connection's life, the calls of tcp.h on it
+ *     tcp_stack.c       the stack's life, its clock, its lists
  *     tcp_segment.c     TCP/IP headers read
  *     tcp_input.c       RFC 9293 section 3.10.7: what a segment does to a connection
  *     tcp_ack.c         what its acknowledgement does
@@ -303,7 +304,7 @@ struct tcp_cold {
 
 	/* Birth and configuration. */
 	uint32_t iss, irs;
-	uint32_t generation; /* counts the lives of this slot */
+	uint32_t generation; /* counts the lives of this slot, for those who read a dump */
 	uint32_t room_max;   /* the largest room ever given */
 	uint16_t path_mss;   /* what our path allows, options not counted */
 	int16_t error;       /* enum tcp_error */
@@ -381,7 +382,9 @@ struct tcp_table {
 int tcp_table_create(struct tcp_table *table, uint32_t entries, int socket_id);
 void tcp_table_destroy(struct tcp_table *table);
 uint64_t tcp_table_hash(const struct tcp_table *table, const struct tcp_tuple *tuple);
+/* For a burst, in two stages: the buckets, then what their tags lead to. */
 void tcp_table_prefetch(const struct tcp_table *table, uint64_t hash);
+void tcp_table_prefetch_entry(const struct tcp_table *table, uint64_t hash);
 uint32_t tcp_table_find(const struct tcp_table *table, const struct tcp_tuple *tuple,
 			uint64_t hash);
 /* The caller never holds more entries than the table was made for. */
@@ -503,9 +506,10 @@ tcp_is_mapped(const struct in6_addr *addr)
 	return IN6_IS_ADDR_V4MAPPED(addr);
 }
 
-/* --- tcp.c ------------------------------------------------------------------------------------------ */
+/* --- tcp.c, tcp_stack.c ------------------------------------------------------------------------------- */
 
 void tcp_clock(struct tcp_stack *stack, uint64_t now);
+void tcp_conn_drop_buffers(struct tcp_conn *conn);
 struct tcp_conn *tcp_conn_new(struct tcp_stack *stack, const struct tcp_tuple *tuple,
 			      const struct tcp_conn_config *config);
 void tcp_conn_event(struct tcp_conn *conn, uint32_t bits);

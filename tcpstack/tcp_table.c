@@ -97,6 +97,21 @@ tcp_table_prefetch(const struct tcp_table *table, uint64_t hash)
 	rte_prefetch0(&table->bucket[hash & table->mask]);
 }
 
+void
+tcp_table_prefetch_entry(const struct tcp_table *table, uint64_t hash)
+{
+	const struct tcp_bucket *bucket = &table->bucket[hash & table->mask];
+	uint32_t hits = match_tags(bucket, hash_tag(hash));
+	const uint8_t *entry;
+
+	if (hits == 0)
+		return;
+	entry = (const uint8_t *)index_tuple(table, bucket->index[__builtin_ctz(hits)]);
+	rte_prefetch0(entry);
+	rte_prefetch0(entry + RTE_CACHE_LINE_MIN_SIZE);
+	rte_prefetch0(entry + 2 * RTE_CACHE_LINE_MIN_SIZE);
+}
+
 uint32_t
 tcp_table_find(const struct tcp_table *table, const struct tcp_tuple *tuple, uint64_t hash)
 {

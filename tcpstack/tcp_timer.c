@@ -365,6 +365,12 @@ tcp_next_timer(const struct tcp_stack *stack)
 		tick = tw->entry[tw->head].expires;
 		found = true;
 	}
+	/* Segments that wait for buffers are to be tried again. */
+	if (stack->output.head != TCP_NONE &&
+	    (!found || seq_gt(tick, stack->tick + 1))) {
+		tick = stack->tick + 1;
+		found = true;
+	}
 	if (!found)
 		return UINT64_MAX;
 	ahead = (int32_t)(tick - stack->tick);

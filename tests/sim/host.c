@@ -131,6 +131,9 @@ take_stranger(struct host *host, struct rte_mbuf *m)
 
 	if (rc == TCP_OK) {
 		endpoint_accepted(ep, conn);
+	} else if (rc == TCP_E_IN_USE) {
+		/* The second copy of a SYN in one burst. */
+		tcp_refuse(host->stack, m, sim->now);
 	} else if (rc == TCP_E_NO_MEMORY) {
 		sim_trace(sim, "h%u is full", host->index);
 		rte_pktmbuf_free(m);

@@ -96,6 +96,37 @@ deliver(struct sim *sim, struct link *link, struct host *from, struct host *to,
 		sim_trace_packet(sim, from, to, bytes, (uint32_t)len, what);
 }
 
+/* Two packets for one, the second beginning before the end of the first. */
+static void
+deliver_overlapping(struct sim *sim, struct link *link, struct host *from, struct host *to,
+		    const uint8_t *bytes, uint64_t departs)
+{
+	uint8_t piece[SIM_MAX_PACKET];
+	const uint8_t *payload;
+	struct packet p;
+	uint32_t len = (uint32_t)(bytes[0] >> 4 == 6 ? 40 + (bytes[4] << 8 | bytes[5])
+						     : bytes[2] << 8 | bytes[3]);
+
+	if (!packet_parse(bytes, len, &p) || p.payload_len < 2) {
+		deliver(sim, link, from, to, bytes, len, departs);
+		return;
+	}
+	payload = bytes + p.l3_len + p.l4_len;
+	uint16_t end = (uint16_t)rng_between(&sim->rng, 1, p.payload_len);
+	uint16_t begin = (uint16_t)rng_between(&sim->rng, 0, end);
+	uint8_t flags = p.flags;
+
+	p.flags = flags & ~(FIN | PSH);
+	if (end == p.payload_len)
+		p.flags = flags;
+	deliver(sim, link, from, to, piece, packet_write(piece, &p, payload, end), departs);
+	p.flags = flags;
+	p.seq += begin;
+	deliver(sim, link, from, to, piece,
+		packet_write(piece, &p, payload + begin, (uint16_t)(p.payload_len - begin)),
+		departs);
+}
+
 /* Queue, marking and loss. NULL: the packet goes on. */
 static const char *
 fate(struct sim *sim, struct link *link, uint8_t *bytes)
@@ -130,7 +161,10 @@ transmit(struct sim *sim, struct host *from, struct host *to, struct rte_mbuf *m
 		sim_trace_packet(sim, from, to, bytes, (uint32_t)len, dropped);
 	} else {
 		link->free_at = departs;
-		deliver(sim, link, from, to, bytes, len, departs);
+		if (rng_chance(&sim->rng, link->config.overlap))
+			deliver_overlapping(sim, link, from, to, bytes, departs);
+		else
+			deliver(sim, link, from, to, bytes, len, departs);
 		if (rng_chance(&sim->rng, link->config.duplicate))
 			deliver(sim, link, from, to, bytes, len, departs);
 	}

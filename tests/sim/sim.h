@@ -50,6 +50,7 @@ struct link_config {
 	uint32_t jitter_us;  /* added at random; keeps the order */
 	uint32_t queue_bytes; /* what finds more than this waiting is dropped */
 	uint32_t loss, reorder, duplicate, corrupt;
+	uint32_t overlap;    /* a middlebox cuts it in two that share bytes */
 	uint32_t reorder_us; /* a reordered packet is late by up to this */
 	uint16_t mtu;
 	bool tells_mtu;   /* ICMP too big comes back; else a black hole */
