@@ -154,50 +154,55 @@ resolve_names(struct arena *arena, struct document *document, const char *folder
 /* --- what the paths lead to ----------------------------------------------------------------- */
 
 /* Looked at, not opened: a fifo would wait for its writer. */
-static void
-check_readable(struct diagnostics *diagnostics, const struct yaml_node *node, const char *field,
-	       const char *path, bool folder)
+static bool
+check_file(struct diagnostics *diagnostics, const struct yaml_node *root, const char *field,
+	   const char *path)
 {
-	struct diagnostics_place place = yaml_deepest(node, field)->place;
-	const char *wanted = folder ? "a folder" : "a file";
+	struct diagnostics_place place = yaml_deepest(root, field)->place;
 	struct stat status;
 	bool there = stat(path, &status) == 0;
 
-	if (there && (folder ? !S_ISDIR(status.st_mode) : !S_ISREG(status.st_mode)))
-		diagnostics_error(diagnostics, place, "%s: \"%s\" is not %s, expected one", field, path,
-				  wanted);
-	else if (!there || access(path, R_OK | (folder ? X_OK : 0)) != 0)
-		diagnostics_error(diagnostics, place, "%s: cannot read \"%s\" (%s), expected %s",
-				  field, path, strerror(errno), wanted);
+	if (there && S_ISREG(status.st_mode) && access(path, R_OK) == 0)
+		return true;
+	if (there && !S_ISREG(status.st_mode))
+		diagnostics_error(diagnostics, place, "%s: \"%s\" is not a file, expected one",
+				  field, path);
+	else
+		diagnostics_error(diagnostics, place,
+				  "%s: cannot read \"%s\" (%s), expected a file", field, path,
+				  strerror(errno));
+	return false;
 }
 
 static void
-check_paths(const struct config *config, const struct document *document,
-	    struct diagnostics *diagnostics)
+check_identity(struct document *document, unsigned int i, struct diagnostics *diagnostics)
 {
-	for (unsigned int i = 0; i < config->n_identities; i++) {
-		const struct config_identity *identity = &config->identities[i];
-		struct {
-			const char *field, *path;
-		} files[] = {{"certificateChain", identity->certificate_chain},
-			     {"privateKey", identity->private_key},
-			     {"trustBundle", identity->trust_bundle}};
+	struct config_identity *identity = &document->identities[i];
+	const struct {
+		const char *field, *path;
+	} files[] = {{"certificateChain", identity->certificate_chain},
+		     {"privateKey", identity->private_key},
+		     {"trustBundle", identity->trust_bundle}};
 
-		for (unsigned int f = 0; f < 3; f++) {
-			const struct yaml_node *written = yaml_get(identity->node, files[f].field);
-			char field[64];
+	for (unsigned int f = 0; f < 3; f++) {
+		const struct yaml_node *written = yaml_get(identity->node, files[f].field);
+		bool bound = written != NULL && written->kind == YAML_STRING && written->len > 0;
+		char field[64];
 
-			snprintf(field, sizeof(field), "identities[%u].%s", i, files[f].field);
-			if (written != NULL && written->kind == YAML_STRING && written->len > 0)
-				check_readable(diagnostics, document->yaml, field, files[f].path,
-					       false);
-		}
+		snprintf(field, sizeof(field), "identities[%u].%s", i, files[f].field);
+		if (!bound || !check_file(diagnostics, document->yaml, field, files[f].path))
+			identity->unusable = true;
 	}
-	if (config->n_identities == 0)
+}
+
+static void
+check_identities(struct document *document, struct diagnostics *diagnostics)
+{
+	for (unsigned int i = 0; i < document->n_identities; i++)
+		check_identity(document, i, diagnostics);
+	if (document->n_identities == 0)
 		diagnostics_warning(diagnostics, yaml_deepest(document->yaml, "identities")->place,
 				    "identities is empty, expected at least one for mutual TLS");
-	if (config->mesh != NULL)
-		check_readable(diagnostics, document->yaml, "mesh", config->mesh, true);
 }
 
 /* --- reading -------------------------------------------------------------------------------- */
@@ -211,17 +216,17 @@ read_documents(struct arena *arena, struct diagnostics *diagnostics, const char 
 	const struct yaml_node *root;
 
 	if (documents->n == 0 || documents->roots[0]->kind != YAML_MAP) {
-		struct diagnostics_place place = {.file = arena_string(arena, file), .line = 1,
-						  .column = 1};
+		struct diagnostics_place place = {
+			.file = arena_string(arena, file), .line = 1, .column = 1};
 
 		if (documents->n > 0)
 			place = documents->roots[0]->place;
 		if (!documents->broken)
-			diagnostics_error(diagnostics, place,
-					  "the document is %s, expected a mapping with node, ports, "
-					  "mesh and others",
-					  documents->n == 0
-						  ? "empty"
+			diagnostics_error(
+				diagnostics, place,
+				"the document is %s, expected a mapping with node, ports, "
+				"mesh and others",
+				documents->n == 0 ? "empty"
 						  : yaml_kind_name(documents->roots[0]->kind));
 		return NULL;
 	}
@@ -250,7 +255,7 @@ read_documents(struct arena *arena, struct diagnostics *diagnostics, const char 
 	config->n_workloads = document->n_workloads;
 	config->listeners = document->listeners;
 	config->n_listeners = document->n_listeners;
-	check_paths(config, document, diagnostics);
+	check_identities(document, diagnostics);
 	return config;
 }
 
@@ -298,12 +303,13 @@ config_mesh_files(struct arena *arena, struct diagnostics *diagnostics, const ch
 	int found = scandir(folder, &entries, is_resource, by_name);
 	unsigned int n = 0;
 
+	if (found < 0)
+		diagnostics_error(diagnostics, place,
+				  "mesh: cannot read \"%s\" (%s), expected a folder", folder,
+				  strerror(errno));
 	*files = arena_array(arena, found > 0 ? (size_t)found : 1, sizeof(**files));
-	if (found < 0) {
-		diagnostics_error(diagnostics, place, "cannot read \"%s\" (%s), expected a folder",
-				  folder, strerror(errno));
+	if (found < 0)
 		return 0;
-	}
 	for (int i = 0; i < found; i++) {
 		const char *path = config_path(arena, folder, entries[i]->d_name);
 		struct stat status;
@@ -316,6 +322,7 @@ config_mesh_files(struct arena *arena, struct diagnostics *diagnostics, const ch
 	free(entries);
 	if (n == 0)
 		diagnostics_warning(diagnostics, place,
-				    "no *.yaml or *.yml in \"%s\", expected Istio resources", folder);
+				    "no *.yaml or *.yml in \"%s\", expected Istio resources",
+				    folder);
 	return n;
 }

@@ -5,7 +5,7 @@
 /*
  * portcullis.yaml, read, checked and resolved: the node's part, which the data plane sees as
  * struct policy_node, and what control keeps to itself. Does not open the identity files (it
- * checks that they can be read) nor anything in the mesh folder (it checks that there is one).
+ * checks that they can be read) nor looks at the mesh folder, which config_mesh_files() does.
  *
  * Everything belongs to the arena that it was read into. Paths in here are ready to be opened:
  * what is relative in the file is relative to the folder of portcullis.yaml.
@@ -24,6 +24,7 @@
 struct config_identity {
 	const struct yaml_node *node; /* for the place of diagnostics */
 	const char *certificate_chain, *private_key, *trust_bundle;
+	bool unusable; /* one of the files is missing, and an error says so */
 };
 
 enum config_source { CONFIG_SOURCE_PRESERVE, CONFIG_SOURCE_GATEWAY };

@@ -30,10 +30,11 @@ check_cores(const struct document *document, struct diagnostics *diagnostics)
 	if (workers->n_cores == 0 || list == NULL)
 		return;
 	if (workers->has_count && workers->n_cores != workers->count)
-		diagnostics_error(diagnostics, list->place,
-				  "workers.cores has %u elements, expected as many as workers.count, "
-				  "which is %u",
-				  workers->n_cores, workers->count);
+		diagnostics_error(
+			diagnostics, list->place,
+			"workers.cores has %u elements, expected as many as workers.count, "
+			"which is %u",
+			workers->n_cores, workers->count);
 	for (unsigned int i = 1; i < workers->n_cores && i < POLICY_MAX_WORKERS; i++) {
 		for (unsigned int j = 0; j < i; j++) {
 			if (workers->cores[i] != workers->cores[j] ||
@@ -154,15 +155,14 @@ check_address(const struct document *document, unsigned int port, unsigned int i
 {
 	const struct document_port *here = &document->ports[port], *other;
 	const struct policy_prefix *prefix = &here->addresses[index];
-	struct diagnostics_place place =
-		yaml_get(here->node, "addresses")->values[index]->place;
+	struct diagnostics_place place = yaml_get(here->node, "addresses")->values[index]->place;
 	const char *what = unusable(prefix);
 	char text[ADDRESS_TEXT];
 
 	if (what != NULL)
 		diagnostics_error(diagnostics, place,
-				  "ports[%u].addresses[%u] is %s, %s, expected a host's address", port,
-				  index, address_format_prefix(prefix, text), what);
+				  "ports[%u].addresses[%u] is %s, %s, expected a host's address",
+				  port, index, address_format_prefix(prefix, text), what);
 	else if ((other = earlier_address(document, port, index)) != NULL)
 		diagnostics_error(diagnostics, place,
 				  "ports[%u].addresses[%u] is %s, which port \"%s\" has already, "
@@ -207,21 +207,24 @@ check_port(const struct document *document, unsigned int i, struct diagnostics *
 
 	for (unsigned int j = 0; j < i; j++) {
 		if (same(port->name, document->ports[j].name))
-			diagnostics_error(diagnostics, at(port->node, "name"),
-					  "ports[%u].name is \"%s\", as ports[%u].name is, expected a "
-					  "name of its own",
-					  i, port->name, j);
+			diagnostics_error(
+				diagnostics, at(port->node, "name"),
+				"ports[%u].name is \"%s\", as ports[%u].name is, expected a "
+				"name of its own",
+				i, port->name, j);
 		if (same_device(port->device, document->ports[j].device))
-			diagnostics_error(diagnostics, at(port->node, "device"),
-					  "ports[%u].device is \"%s\", which ports[%u] has already, "
-					  "expected a device of its own",
-					  i, port->device, j);
+			diagnostics_error(
+				diagnostics, at(port->node, "device"),
+				"ports[%u].device is \"%s\", which ports[%u] has already, "
+				"expected a device of its own",
+				i, port->device, j);
 	}
 	/* RFC 8200 section 5. */
 	if (port->mtu != 0 && port->mtu < 1280 && has_ipv6(port))
-		diagnostics_error(diagnostics, at(port->node, "mtu"),
-				  "ports[%u].mtu is %u with an IPv6 address, expected at least 1280", i,
-				  port->mtu);
+		diagnostics_error(
+			diagnostics, at(port->node, "mtu"),
+			"ports[%u].mtu is %u with an IPv6 address, expected at least 1280", i,
+			port->mtu);
 	for (unsigned int a = 0; a < port->n_addresses; a++) {
 		if (is_prefix(yaml_get(port->node, "addresses")->values[a]))
 			check_address(document, i, a, diagnostics);
@@ -285,20 +288,21 @@ check_via(const struct document *document, unsigned int i, const struct document
 		diagnostics_error(diagnostics, place,
 				  "routes[%u].via is %s, expected the address of a router", i, via);
 	else if (owner_of(document, &route->via) != NULL)
-		diagnostics_error(diagnostics, place,
-				  "routes[%u].via is %s, which is our own, expected the address of a "
-				  "router",
-				  i, via);
+		diagnostics_error(
+			diagnostics, place,
+			"routes[%u].via is %s, which is our own, expected the address of a "
+			"router",
+			i, via);
 	else if (port != NULL && !on_link(port, &route->via))
-		diagnostics_error(diagnostics, place,
-				  "routes[%u].via is %s, which is not on the link, expected an address "
-				  "in a network of port \"%s\"",
-				  i, via, port->name);
+		diagnostics_error(
+			diagnostics, place,
+			"routes[%u].via is %s, which is not on the link, expected an address "
+			"in a network of port \"%s\"",
+			i, via, port->name);
 }
 
 static void
-check_destination(const struct document *document, unsigned int i,
-		  struct diagnostics *diagnostics)
+check_destination(const struct document *document, unsigned int i, struct diagnostics *diagnostics)
 {
 	const struct document_route *route = &document->routes[i];
 	char text[ADDRESS_TEXT];
@@ -312,9 +316,10 @@ check_destination(const struct document *document, unsigned int i,
 		    route->to.length != document->routes[j].to.length ||
 		    !address_equal(&route->to.address, &document->routes[j].to.address))
 			continue;
-		diagnostics_error(diagnostics, at(route->node, "to"),
-				  "routes[%u].to is %s, as routes[%u].to is, expected one route to it",
-				  i, address_format_prefix(&route->to, text), j);
+		diagnostics_error(
+			diagnostics, at(route->node, "to"),
+			"routes[%u].to is %s, as routes[%u].to is, expected one route to it", i,
+			address_format_prefix(&route->to, text), j);
 		break;
 	}
 }
@@ -326,9 +331,10 @@ check_route(const struct document *document, unsigned int i, struct diagnostics 
 	const struct document_port *port = find_port(document, route->port);
 
 	if (route->port != NULL && port == NULL)
-		diagnostics_error(diagnostics, at(route->node, "port"),
-				  "routes[%u].port is \"%s\", expected the name of one of the ports", i,
-				  route->port);
+		diagnostics_error(
+			diagnostics, at(route->node, "port"),
+			"routes[%u].port is \"%s\", expected the name of one of the ports", i,
+			route->port);
 	if (is_prefix(yaml_get(route->node, "to")))
 		check_destination(document, i, diagnostics);
 	if (is_address(yaml_get(route->node, "via")))
@@ -377,15 +383,17 @@ check_targets(const struct document *document, unsigned int i, struct diagnostic
 				  "listeners[%u] has %s, expected inbound or outbound", i,
 				  in ? "both inbound and outbound" : "no target");
 	if (in != NULL && in->workload != NULL && !is_workload(document, in->workload))
-		diagnostics_error(diagnostics, at(in->node, "workload"),
-				  "listeners[%u].inbound.workload is \"%s\", expected the name of one of "
-				  "the workloads",
-				  i, in->workload);
+		diagnostics_error(
+			diagnostics, at(in->node, "workload"),
+			"listeners[%u].inbound.workload is \"%s\", expected the name of one of "
+			"the workloads",
+			i, in->workload);
 	if (out != NULL && out->client != NULL && !is_workload(document, out->client))
-		diagnostics_error(diagnostics, at(out->node, "client"),
-				  "listeners[%u].outbound.client is \"%s\", expected the name of one of "
-				  "the workloads",
-				  i, out->client);
+		diagnostics_error(
+			diagnostics, at(out->node, "client"),
+			"listeners[%u].outbound.client is \"%s\", expected the name of one of "
+			"the workloads",
+			i, out->client);
 }
 
 static void
@@ -400,19 +408,21 @@ check_listener(const struct document *document, unsigned int i, struct diagnosti
 	if (!is_address(yaml_get(listener->node, "address")))
 		return;
 	if (owner_of(document, &listener->address) == NULL)
-		diagnostics_error(diagnostics, at(listener->node, "address"),
-				  "listeners[%u].address is %s, expected one of the ports' own addresses",
-				  i, address_format(&listener->address, text));
+		diagnostics_error(
+			diagnostics, at(listener->node, "address"),
+			"listeners[%u].address is %s, expected one of the ports' own addresses", i,
+			address_format(&listener->address, text));
 	for (unsigned int j = 0; j < i; j++) {
 		const struct config_listener *other = &document->listeners[j];
 
 		if (listener->port == 0 || listener->port != other->port ||
 		    !address_equal(&listener->address, &other->address))
 			continue;
-		diagnostics_error(diagnostics, at(listener->node, "port"),
-				  "listeners[%u] is %s port %u, as listeners[%u] is, expected another "
-				  "address or port",
-				  i, address_format(&listener->address, text), listener->port, j);
+		diagnostics_error(
+			diagnostics, at(listener->node, "port"),
+			"listeners[%u] is %s port %u, as listeners[%u] is, expected another "
+			"address or port",
+			i, address_format(&listener->address, text), listener->port, j);
 		break;
 	}
 }
@@ -430,10 +440,11 @@ check_node(const struct document *document, struct diagnostics *diagnostics)
 		for (unsigned int j = 0; j < i; j++)
 			again |= same(node->trust_domain_aliases[i], node->trust_domain_aliases[j]);
 		if (again)
-			diagnostics_error(diagnostics, list->values[i]->place,
-					  "node.trustDomainAliases[%u] is \"%s\" again, expected another "
-					  "trust domain",
-					  i, node->trust_domain_aliases[i]);
+			diagnostics_error(
+				diagnostics, list->values[i]->place,
+				"node.trustDomainAliases[%u] is \"%s\" again, expected another "
+				"trust domain",
+				i, node->trust_domain_aliases[i]);
 	}
 }
 

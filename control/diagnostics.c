@@ -191,8 +191,8 @@ report_one(const struct diagnostic *diagnostic, void (*report)(void *ctx, const 
 		snprintf(line, len, "%s:%u:%u: %s: %s", diagnostic->file, diagnostic->line,
 			 diagnostic->column, kind, diagnostic->text);
 	else
-		snprintf(line, len, "%s%s%s: %s", diagnostic->file,
-			 diagnostic->file[0] ? ": " : "", kind, diagnostic->text);
+		snprintf(line, len, "%s%s%s: %s", diagnostic->file, diagnostic->file[0] ? ": " : "",
+			 kind, diagnostic->text);
 	report(ctx, line);
 	free(line);
 }

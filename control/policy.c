@@ -129,7 +129,7 @@ load_identities(struct load *load)
 		struct tls_identity_error error = {.file = NULL};
 		struct tls_identity *identity;
 
-		if (from->certificate_chain == NULL || from->private_key == NULL)
+		if (from->unusable)
 			continue; /* reported by the check of portcullis.yaml */
 		identity = tls_identity_load(&files, &error);
 		if (identity == NULL)

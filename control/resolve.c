@@ -271,7 +271,9 @@ warn_taken(struct filling *filling, struct mesh_service *service,
 	diagnostics_warning(filling->mesh->diagnostics,
 			    resource_place(service->entry->meta.node, "spec"),
 			    "%s port %u of %s is that of %s already, which counts",
-			    address_format_prefix(prefix, text), port, service->host, other->host);
+			    prefix->length == 128 ? address_format(&prefix->address, text) :
+						    address_format_prefix(prefix, text),
+			    port, service->host, other->host);
 }
 
 static void

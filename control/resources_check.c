@@ -26,11 +26,12 @@ check_selector(const struct selector *selector, const char *field, struct diagno
 	for (unsigned int i = 0; selector != NULL && i < selector->labels.n; i++) {
 		const struct schema_pair *pair = &selector->labels.pairs[i];
 		const struct yaml_node *map = yaml_get(selector->node, field);
-		const struct yaml_node *value =
-			map != NULL && i < map->n ? map->values[i] : selector->node;
+		bool there = map != NULL && map->kind == YAML_MAP && i < map->n;
+		const struct yaml_node *key = there ? map->keys[i] : selector->node;
+		const struct yaml_node *value = there ? map->values[i] : selector->node;
 
 		if (pair->key[0] == '\0')
-			diagnostics_error(diagnostics, value->place,
+			diagnostics_error(diagnostics, key->place,
 					  "a label of the selector has no name, expected one");
 		if (strchr(pair->key, '*') != NULL ||
 		    (pair->value != NULL && strchr(pair->value, '*') != NULL))

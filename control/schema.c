@@ -142,8 +142,9 @@ unknown_field(struct binder *binder, const struct schema *schema, const struct y
 	}
 	if (meant != NULL)
 		snprintf(list, sizeof(list), "%s", meant);
-	diagnostics_error(binder->diagnostics, key->place, "unknown field \"%.64s\"%s%s, expected %s",
-			  key->text, binder->path_len ? " in " : "", binder->path, list);
+	diagnostics_error(binder->diagnostics, key->place,
+			  "unknown field \"%.64s\"%s%s, expected %s", key->text,
+			  binder->path_len ? " in " : "", binder->path, list);
 }
 
 /* --- objects -------------------------------------------------------------------------------- */
@@ -167,8 +168,8 @@ static const struct schema_field *
 find_field(const struct binder *binder, const struct schema *schema, const char *name)
 {
 	for (const struct schema_field *field = schema->fields; field->name != NULL; field++) {
-		if (strcmp(field->name, name) == 0 || ((binder->flags & SCHEMA_PROTOJSON) &&
-						       is_snake_case_of(name, field->name)))
+		if (strcmp(field->name, name) == 0 ||
+		    ((binder->flags & SCHEMA_PROTOJSON) && is_snake_case_of(name, field->name)))
 			return field;
 	}
 	return NULL;
@@ -193,8 +194,8 @@ is_absent(const struct yaml_node *node)
 
 /* What a value leaves behind that was not written, besides its fallback. */
 static void
-bind_absent(struct binder *binder, const struct schema_field *field,
-	    struct diagnostics_place place, bool quiet, void *base)
+bind_absent(struct binder *binder, const struct schema_field *field, struct diagnostics_place place,
+	    bool quiet, void *base)
 {
 	void *out = (char *)base + field->offset;
 

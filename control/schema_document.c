@@ -16,8 +16,8 @@ struct writer {
 	void *ctx;
 };
 
-static void
-append(char *text, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void append(char *text, size_t size, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 static void
 append(char *text, size_t size, const char *format, ...)
@@ -133,8 +133,8 @@ append_meaning(char *text, const struct schema_field *field)
 	append(text, MAX_LINE, " %s", field->doc ? field->doc : "");
 	if (field->type == SCHEMA_IGNORED)
 		append(text, MAX_LINE, " (Accepted with a warning, and not acted on.)");
-	for (const struct schema_value *value = field->values;
-	     value != NULL && value->name != NULL; value++) {
+	for (const struct schema_value *value = field->values; value != NULL && value->name != NULL;
+	     value++) {
 		if (value->doc != NULL)
 			append(text, MAX_LINE, " `%s`: %s%s", value->name, value->doc,
 			       value[1].name ? ";" : ".");
@@ -151,7 +151,8 @@ write_row(const struct writer *writer, const struct schema_field *field)
 	append_type(text, field);
 	append(text, sizeof(text), " |");
 	append_default(text, field);
-	append(text, sizeof(text), "%s%s |", field->unit ? " " : "", field->unit ? field->unit : "");
+	append(text, sizeof(text), "%s%s |", field->unit ? " " : "",
+	       field->unit ? field->unit : "");
 	append_code(text, field->example);
 	append_meaning(text, field);
 	writer->write(writer->ctx, text);

@@ -66,8 +66,8 @@ take_part(const char **text, int64_t *total)
 	if (!any || !take_unit(text, &unit))
 		return false;
 	if (__builtin_mul_overflow(whole, unit, &part) ||
-	    __builtin_add_overflow(part, fraction * (unit / scale) + fraction * (unit % scale) / scale,
-				   &part))
+	    __builtin_add_overflow(
+		    part, fraction * (unit / scale) + fraction * (unit % scale) / scale, &part))
 		return false;
 	return !__builtin_add_overflow(*total, part, total);
 }

@@ -40,12 +40,9 @@ static uint64_t
 mix_status(uint64_t hash, const struct stat *status)
 {
 	const uint64_t values[] = {
-		(uint64_t)status->st_dev,
-		(uint64_t)status->st_ino,
-		(uint64_t)status->st_mode,
-		(uint64_t)status->st_size,
-		(uint64_t)status->st_mtim.tv_sec,
-		(uint64_t)status->st_mtim.tv_nsec,
+		(uint64_t)status->st_dev,          (uint64_t)status->st_ino,
+		(uint64_t)status->st_mode,         (uint64_t)status->st_size,
+		(uint64_t)status->st_mtim.tv_sec,  (uint64_t)status->st_mtim.tv_nsec,
 		(uint64_t)status->st_ctim.tv_sec, /* a change of rights, or of a restored mtime */
 		(uint64_t)status->st_ctim.tv_nsec,
 	};

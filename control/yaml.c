@@ -77,29 +77,39 @@ report_tab(struct reader *reader, size_t line)
 	return true;
 }
 
-static void
-report_bytes(struct reader *reader)
+/* The line and column of a byte. */
+static struct diagnostics_place
+place_at(const struct reader *reader, size_t offset)
 {
-	size_t offset = reader->parser.problem_offset;
 	struct diagnostics_place place = {.file = reader->file, .line = 1, .column = 1};
-	const char *problem = reader->parser.problem;
 
 	for (size_t at = 0; at < offset && at < reader->len; at++) {
 		unsigned char c = reader->text[at];
 
-		if (c == '\n' || (c == '\r' && (at + 1 == reader->len || reader->text[at + 1] != '\n'))) {
+		if (c == '\n' ||
+		    (c == '\r' && (at + 1 == reader->len || reader->text[at + 1] != '\n'))) {
 			place.line++;
 			place.column = 1;
 		} else if ((c & 0xc0) != 0x80) {
 			place.column++;
 		}
 	}
+	return place;
+}
+
+static void
+report_bytes(struct reader *reader)
+{
+	struct diagnostics_place place = place_at(reader, reader->parser.problem_offset);
+	const char *problem = reader->parser.problem;
+
 	if (problem != NULL && strncmp(problem, "control", 7) == 0)
 		diagnostics_error(reader->diagnostics, place,
 				  "control character 0x%02x, expected text",
 				  (unsigned int)reader->parser.problem_value);
 	else
-		diagnostics_error(reader->diagnostics, place, "not UTF-8 (%s), expected text in UTF-8",
+		diagnostics_error(reader->diagnostics, place,
+				  "not UTF-8 (%s), expected text in UTF-8",
 				  problem ? problem : "bad byte");
 }
 
@@ -114,7 +124,8 @@ report_syntax(struct reader *reader)
 		return;
 	}
 	if (parser->error == YAML_MEMORY_ERROR) {
-		diagnostics_error(reader->diagnostics, (struct diagnostics_place){reader->file, 0, 0},
+		diagnostics_error(reader->diagnostics,
+				  (struct diagnostics_place){reader->file, 0, 0},
 				  "no memory to read it");
 		return;
 	}
@@ -171,10 +182,11 @@ check_anchor(struct reader *reader, const yaml_char_t *anchor, yaml_mark_t mark)
 {
 	if (anchor == NULL)
 		return;
-	diagnostics_error(reader->diagnostics, place_of(reader, mark),
-			  "anchor \"&%.64s\", expected values written out (anchors and aliases are not "
-			  "supported)",
-			  (const char *)anchor);
+	diagnostics_error(
+		reader->diagnostics, place_of(reader, mark),
+		"anchor \"&%.64s\", expected values written out (anchors and aliases are not "
+		"supported)",
+		(const char *)anchor);
 	reader->anchored = true;
 	reader->broken = true;
 }
@@ -245,10 +257,11 @@ read_alias(struct reader *reader, const yaml_event_t *event)
 	refuse(reader, node);
 	/* One error for the anchor is enough for all that refer to it. */
 	if (!reader->anchored)
-		diagnostics_error(reader->diagnostics, node->place,
-				  "alias \"*%.64s\", expected the value itself (anchors and aliases are "
-				  "not supported)",
-				  (const char *)event->data.alias.anchor);
+		diagnostics_error(
+			reader->diagnostics, node->place,
+			"alias \"*%.64s\", expected the value itself (anchors and aliases are "
+			"not supported)",
+			(const char *)event->data.alias.anchor);
 	return node;
 }
 
@@ -323,9 +336,10 @@ check_key(struct reader *reader, const struct yaml_node *key)
 		diagnostics_error(reader->diagnostics, key->place,
 				  "%s as a key, expected a plain name", yaml_kind_name(key->kind));
 	else if (!key->quoted && strcmp(key->text, "<<") == 0)
-		diagnostics_error(reader->diagnostics, key->place,
-				  "merge key \"<<\", expected fields written out (anchors and aliases "
-				  "are not supported)");
+		diagnostics_error(
+			reader->diagnostics, key->place,
+			"merge key \"<<\", expected fields written out (anchors and aliases "
+			"are not supported)");
 	else
 		return true;
 	reader->broken = true;
@@ -365,9 +379,10 @@ drop_duplicates(struct reader *reader, struct yaml_node *node)
 			first = i;
 			continue;
 		}
-		diagnostics_error(reader->diagnostics, (*sorted[i])->place,
-				  "duplicate key \"%.64s\", expected it once (it is on line %u already)",
-				  before->text, before->place.line);
+		diagnostics_error(
+			reader->diagnostics, (*sorted[i])->place,
+			"duplicate key \"%.64s\", expected it once (it is on line %u already)",
+			before->text, before->place.line);
 		reader->broken = true;
 		*sorted[i] = NULL;
 	}
@@ -415,18 +430,19 @@ read_collection(struct reader *reader, yaml_event_t *event)
 {
 	bool list = event->type == YAML_SEQUENCE_START_EVENT, is_text;
 	struct yaml_node *node = new_node(reader, list ? YAML_LIST : YAML_MAP, event->start_mark);
-	const yaml_char_t *anchor = list ? event->data.sequence_start.anchor
-					 : event->data.mapping_start.anchor;
-	const yaml_char_t *tag = list ? event->data.sequence_start.tag
-				      : event->data.mapping_start.tag;
+	const yaml_char_t *anchor =
+		list ? event->data.sequence_start.anchor : event->data.mapping_start.anchor;
+	const yaml_char_t *tag =
+		list ? event->data.sequence_start.tag : event->data.mapping_start.tag;
 	bool good;
 
 	if (node == NULL)
 		return NULL;
 	if (reader->depth == YAML_MAX_DEPTH) {
-		diagnostics_error(reader->diagnostics, node->place,
-				  "lists and mappings too deep in each other, expected at most %u levels",
-				  YAML_MAX_DEPTH);
+		diagnostics_error(
+			reader->diagnostics, node->place,
+			"lists and mappings too deep in each other, expected at most %u levels",
+			YAML_MAX_DEPTH);
 		reader->broken = true;
 		return NULL;
 	}
@@ -509,6 +525,45 @@ read_stream(struct reader *reader, struct yaml_documents *documents)
 	free(roots);
 }
 
+/* Where the directive after the last one allowed is, else `len`. libyaml compares each %TAG
+ * with all before it, and nothing that we take needs one. */
+static size_t
+too_many_tags(const unsigned char *text, size_t len)
+{
+	const unsigned char *at = text;
+	unsigned int n = 0;
+
+	while ((at = memmem(at, len - (size_t)(at - text), "%TAG", 4)) != NULL) {
+		/* Last bytes of a line break (NEL, LS and PS are ones in YAML 1.1) or a BOM. */
+		if ((at == text || strchr("\n\r\x85\xa8\xa9\xbf", at[-1]) != NULL) &&
+		    ++n > YAML_MAX_TAGS)
+			return (size_t)(at - text);
+		at += 4;
+	}
+	return len;
+}
+
+static bool
+check_size(struct reader *reader)
+{
+	size_t tag;
+
+	if (reader->len > YAML_MAX_FILE) {
+		diagnostics_error(
+			reader->diagnostics, (struct diagnostics_place){reader->file, 0, 0},
+			"file of more than %u bytes, expected at most that", YAML_MAX_FILE);
+		return false;
+	}
+	tag = too_many_tags(reader->text, reader->len);
+	if (tag < reader->len) {
+		diagnostics_error(reader->diagnostics, place_at(reader, tag),
+				  "too many %%TAG directives, expected at most %u in a file",
+				  YAML_MAX_TAGS);
+		return false;
+	}
+	return true;
+}
+
 void
 yaml_parse_text(struct arena *arena, struct diagnostics *diagnostics, const char *file,
 		const void *text, size_t len, struct yaml_documents *documents)
@@ -521,16 +576,14 @@ yaml_parse_text(struct arena *arena, struct diagnostics *diagnostics, const char
 				.len = len};
 
 	memset(documents, 0, sizeof(*documents));
-	if (len > YAML_MAX_FILE) {
-		diagnostics_error(diagnostics, (struct diagnostics_place){reader.file, 0, 0},
-				  "file of more than %u bytes, expected at most that", YAML_MAX_FILE);
-		documents->broken = true;
-		return;
-	}
 	/* libyaml would count it as a column of the first line's indentation. */
 	if (len >= sizeof(bom) && memcmp(text, bom, sizeof(bom)) == 0) {
 		reader.text += sizeof(bom);
 		reader.len -= sizeof(bom);
+	}
+	if (!check_size(&reader)) {
+		documents->broken = true;
+		return;
 	}
 	if (!yaml_parser_initialize(&reader.parser))
 		abort();

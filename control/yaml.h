@@ -29,6 +29,7 @@
 #define YAML_MAX_DEPTH 64            /* collections within each other */
 #define YAML_MAX_NODES 1000000       /* of a file */
 #define YAML_MAX_SCALAR (64u << 10)  /* bytes of one scalar */
+#define YAML_MAX_TAGS 16             /* %TAG directives of a file */
 
 enum yaml_kind {
 	YAML_NULL,    /* nothing, ~ or null */

@@ -21,9 +21,8 @@ static const char *const trues[] = {"true", "True", "TRUE", "yes", "Yes", "YES",
 				    "on",   "On",   "ON",   "y",   "Y",   NULL};
 static const char *const falses[] = {"false", "False", "FALSE", "no", "No", "NO",
 				     "off",   "Off",   "OFF",   "n",  "N",  NULL};
-static const char *const floats[] = {".inf",  ".Inf",  ".INF",  "+.inf", "+.Inf", "+.INF",
-				     "-.inf", "-.Inf", "-.INF", ".nan",  ".NaN",  ".NAN",
-				     NULL};
+static const char *const floats[] = {".inf",  ".Inf",  ".INF", "+.inf", "+.Inf", "+.INF", "-.inf",
+				     "-.Inf", "-.INF", ".nan", ".NaN",  ".NAN",  NULL};
 
 static unsigned int
 digit(char c)

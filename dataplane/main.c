@@ -141,13 +141,43 @@ lcore_map(const struct policy_node *node, const int *cores, char *text, size_t s
 		at += snprintf(text + at, size - at, ",%u@%d", i + 1, cores[i]);
 }
 
+/* "0000:3b:00.0" or "3b:00.0": a PCI address, not the arguments of a virtual device. */
+static bool
+is_pci_address(const char *device)
+{
+	unsigned int domain, bus, slot, function;
+	char rest;
+
+	return sscanf(device, "%x:%x:%x.%x%c", &domain, &bus, &slot, &function, &rest) >= 4 ||
+	       sscanf(device, "%x:%x.%x%c", &bus, &slot, &function, &rest) >= 3;
+}
+
+/* EAL may touch the PCI devices that are named as ports, and no other. */
+static int
+allow_devices(const struct policy_node *node, char **argv, char addresses[][32])
+{
+	int argc = 0, n = 0;
+
+	for (unsigned int i = 0; i < node->n_ports; i++) {
+		if (!is_pci_address(node->ports[i].device))
+			continue;
+		snprintf(addresses[n], sizeof(addresses[n]), "%.*s",
+			 (int)strcspn(node->ports[i].device, ","), node->ports[i].device);
+		argv[argc++] = (char *)"-a";
+		argv[argc++] = addresses[n++];
+	}
+	if (n == 0)
+		argv[argc++] = (char *)"--no-pci";
+	return argc;
+}
+
 static bool
 start_eal(const struct policy_node *node)
 {
-	char lcores[2048], megabytes[16], prefix[64];
+	char lcores[2048], megabytes[16], prefix[64], addresses[POLICY_MAX_PORTS][32];
 	unsigned int mib = memory_mib(node), huge = huge_mib();
 	int cores[POLICY_MAX_WORKERS];
-	char *argv[24];
+	char *argv[16 + 2 * POLICY_MAX_PORTS];
 	int argc = 0;
 
 	if (!choose_cores(node, cores))
@@ -171,6 +201,7 @@ start_eal(const struct policy_node *node)
 		argv[argc++] = (char *)"--in-memory";
 		argv[argc++] = (char *)"--single-file-segments";
 	}
+	argc += allow_devices(node, &argv[argc], addresses);
 	argv[argc] = NULL;
 	if (rte_eal_init(argc, argv) < 0) {
 		say("error: DPDK could not be started: %s", rte_strerror(rte_errno));

@@ -186,6 +186,10 @@ net_input(struct net *net, unsigned int interface, struct rte_mbuf **frames, uin
 	struct net_turn turn = {
 		.net = net, .now = now, .tcp = tcp, .errors = errors, .max_errors = max_errors};
 
+	turn.n_errors = RTE_MIN(net->n_unreachable, max_errors);
+	if (turn.n_errors > 0)
+		memcpy(errors, net->unreachable, turn.n_errors * sizeof(*errors));
+	net->n_unreachable = 0;
 	for (uint16_t i = 0; i < n; i++) {
 		if (i + 1 < n)
 			rte_prefetch0(rte_pktmbuf_mtod(frames[i + 1], void *));

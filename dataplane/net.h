@@ -61,8 +61,8 @@ struct net_config {
 struct net *net_create(const struct net_config *config);
 void net_destroy(struct net *net);
 
-/* An ICMP error about a packet that we (or one whose address we use) sent; for
- * tcp_icmp_error(). */
+/* An ICMP error about a packet that we (or one whose address we use) sent, or our own finding
+ * that the next hop of one does not answer; for tcp_icmp_error(). */
 struct net_icmp_error {
 	struct in6_addr local, remote; /* of the packet that is complained about */
 	uint16_t local_port, remote_port;

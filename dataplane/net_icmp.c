@@ -145,6 +145,21 @@ note_error(struct net_turn *turn, const struct rte_mbuf *m, uint16_t l3_len, boo
 		turn->errors[turn->n_errors++] = error;
 }
 
+/* Tells our own TCP, with the next net_input(), what a router would tell it. */
+void
+net_icmp_note_unreachable(struct net *net, const struct rte_mbuf *m)
+{
+	const uint8_t *packet = rte_pktmbuf_mtod(m, const uint8_t *);
+	const struct icmp_header soft = {.type = UINT8_MAX};
+	struct net_icmp_error error = {0};
+	bool ip6 = m->data_len > 0 && packet[0] >> 4 == 6;
+
+	if (net->n_unreachable < RTE_DIM(net->unreachable) &&
+	    (ip6 ? parse_quote6(&soft, packet, m->data_len, &error)
+		 : parse_quote4(&soft, packet, m->data_len, &error)))
+		net->unreachable[net->n_unreachable++] = error;
+}
+
 /* --- echo ---------------------------------------------------------------------------------------
  */
 
@@ -237,7 +252,7 @@ net_icmp4_input(struct net_turn *turn, const struct net_frame *frame, struct rte
 		note_error(turn, m, l3_len, false);
 	if (!local)
 		net_forward_one(turn->net, m, turn->now);
-	else if (icmp->type == ICMP_ECHO && net_bucket_take(&turn->net->answers, turn->now))
+	else if (icmp->type == ICMP_ECHO)
 		echo4(turn, m, l3_len);
 	else if (is_heeded4(icmp->type))
 		rte_pktmbuf_free(m);
@@ -268,8 +283,7 @@ net_icmp6_input(struct net_turn *turn, const struct net_frame *frame, struct rte
 		net_nd_input(turn, frame, m, l3_len);
 	else if (!local && !group)
 		net_forward_one(turn->net, m, turn->now);
-	else if (icmp->type == ICMP6_ECHO_REQUEST && local &&
-		 net_bucket_take(&turn->net->answers, turn->now))
+	else if (icmp->type == ICMP6_ECHO_REQUEST && local)
 		echo6(turn, m, l3_len);
 	else if (is_error6(icmp->type) && local)
 		rte_pktmbuf_free(m);
@@ -303,7 +317,7 @@ may_complain4(const struct net *net, const struct rte_mbuf *about)
 	uint8_t buffer, *type;
 
 	if (!net_ip4_usable_source(net, ip->src_addr) || net_is_broadcast(net, ip->dst_addr) ||
-	    rte_be_to_cpu_32(ip->dst_addr) >= RTE_IPV4(224, 0, 0, 0) ||
+	    rte_be_to_cpu_32(ip->dst_addr) >= NET_IP4_GROUPS ||
 	    (ip->fragment_offset & rte_cpu_to_be_16(RTE_IPV4_HDR_OFFSET_MASK)) != 0)
 		return false;
 	if (ip->next_proto_id != IPPROTO_ICMP)

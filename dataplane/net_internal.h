@@ -26,8 +26,10 @@
 #define NET_NEIGHBOUR_QUEUE 16    /* packets that wait for one address */
 #define NET_NEIGHBOUR_QUEUED 1024 /* packets that wait for all of them */
 #define NET_NEWS 128              /* unread news; the oldest make room */
+#define NET_UNREACHABLE 32        /* segments of ours that found no neighbour, untold */
 #define NET_HOP_LIMIT 64          /* of what we send */
 
+#define NET_IP4_GROUPS 0xe0000000u /* the first address that is not a host's */
 #define NET_IP4_HEADER sizeof(struct rte_ipv4_hdr)
 #define NET_IP6_HEADER sizeof(struct rte_ipv6_hdr)
 /* A TCP header with all its options. */
@@ -147,10 +149,13 @@ struct net {
 	unsigned int n_fib;
 	struct neighbour_table neighbours;
 	struct net_bucket errors;   /* ICMP errors that we send */
-	struct net_bucket answers;  /* ARP, neighbour discovery and echo */
+	struct net_bucket answers;  /* ARP and neighbour discovery */
 	uint64_t announce_at;       /* UINT64_MAX: our addresses are known by now */
 	unsigned int announcements; /* made so far */
 	uint16_t ip_id;
+	/* Of our own segments that were given up; told by the next net_input(). */
+	struct net_icmp_error unreachable[NET_UNREACHABLE];
+	unsigned int n_unreachable;
 };
 
 /* One call of net_input(). */
@@ -291,6 +296,9 @@ void net_icmp4_input(struct net_turn *turn, const struct net_frame *frame, struc
 		     uint16_t l3_len, bool local);
 void net_icmp6_input(struct net_turn *turn, const struct net_frame *frame, struct rte_mbuf *m,
 		     uint16_t l3_len, bool local);
+
+/* Notes for TCP that the next hop of this segment of ours does not answer. */
+void net_icmp_note_unreachable(struct net *net, const struct rte_mbuf *m);
 
 enum net_complaint {
 	NET_TIME_EXCEEDED,

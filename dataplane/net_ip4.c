@@ -14,7 +14,7 @@ net_ip4_usable_source(const struct net *net, rte_be32_t source)
 	uint32_t host = rte_be_to_cpu_32(source);
 	uint8_t first = host >> 24;
 
-	return first != 0 && first != 127 && host < RTE_IPV4(224, 0, 0, 0) &&
+	return first != 0 && first != 127 && host < NET_IP4_GROUPS &&
 	       !net_is_broadcast(net, source);
 }
 
@@ -131,7 +131,7 @@ net_ip4_input(struct net_turn *turn, const struct net_frame *frame, struct rte_m
 		return;
 	}
 	/* RFC 1122 section 3.3.6, and groups that we are in none of. */
-	if (rte_be_to_cpu_32(ip->dst_addr) >= RTE_IPV4(224, 0, 0, 0) ||
+	if (rte_be_to_cpu_32(ip->dst_addr) >= NET_IP4_GROUPS ||
 	    net_is_broadcast(turn->net, ip->dst_addr)) {
 		net_drop(m, &counters->not_for_us);
 		return;

@@ -367,8 +367,8 @@ net_learn(struct net *net, const struct net_neighbour *neighbour, uint64_t now)
 /* --- time ---------------------------------------------------------------------------------------
  */
 
-/* Packets of others deserve to hear it; our own TCP has its own patience. The entry goes
- * first, since what we send may need room in the table. */
+/* Whose packets waited deserves to hear it. The entry goes first, since what we send may need
+ * room in the table. */
 static void
 give_up(struct net *net, struct neighbour *n, uint64_t now)
 {
@@ -382,6 +382,8 @@ give_up(struct net *net, struct neighbour *n, uint64_t now)
 	for (unsigned int i = 0; i < n_queued; i++) {
 		if (queue[i]->port != RTE_MBUF_PORT_INVALID)
 			net_icmp_complain(net, queue[i], NET_HOST_UNREACHABLE, 0, now);
+		else
+			net_icmp_note_unreachable(net, queue[i]);
 		net_drop(queue[i], &net->counters.neighbour_failed);
 	}
 }

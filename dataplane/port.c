@@ -17,6 +17,7 @@
 
 #define DEFAULT_DESCRIPTORS 512
 #define DEVARGS_MAX 512
+#define XDP_HEADROOM 256 /* XDP_PACKET_HEADROOM of linux/bpf.h */
 
 /* Opening and closing is the control thread's, so this needs no lock. */
 static bool in_use[RTE_MAX_ETHPORTS];
@@ -135,6 +136,7 @@ enum driver_kind {
 	KIND_KERNEL = 1 << 1,      /* its frames come from this machine's kernel */
 	KIND_SHARES = 1 << 2,      /* hands over our own buffers, not a copy */
 	KIND_MAC_OF_PEER = 1 << 3, /* shows the address of the kernel's end */
+	KIND_XDP = 1 << 4,         /* keeps XDP_PACKET_HEADROOM in front of a frame */
 };
 
 static const struct {
@@ -142,7 +144,8 @@ static const struct {
 	unsigned int kind;
 } drivers[] = {
 	{"net_af_packet", KIND_SOFTWARE | KIND_KERNEL},
-	{"net_af_xdp", KIND_SOFTWARE | KIND_KERNEL},
+	/* It computes a buffer's place from its mbuf, which an indirect one belies. */
+	{"net_af_xdp", KIND_SOFTWARE | KIND_KERNEL | KIND_SHARES | KIND_XDP},
 	{"net_tap", KIND_SOFTWARE | KIND_KERNEL | KIND_MAC_OF_PEER},
 	{"net_virtio_user", KIND_SOFTWARE | KIND_KERNEL},
 	{"net_memif", KIND_SOFTWARE},
@@ -200,6 +203,8 @@ choose_scatter(const struct opening *o, const struct rte_eth_dev_info *info,
 	uint32_t frame = o->config->mtu + RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN;
 	uint32_t room = rte_pktmbuf_data_room_size(o->config->pool);
 
+	if (driver_kind(info->driver_name) & KIND_XDP)
+		frame += XDP_HEADROOM;
 	if (frame + RTE_PKTMBUF_HEADROOM <= room)
 		return 0;
 	if ((info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER) == 0)

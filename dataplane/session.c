@@ -433,6 +433,15 @@ session_upstream_failed(struct session *session, enum session_cause cause, const
 	session_set_deadline(session, now + SESSION_FIRST_BYTES_US);
 }
 
+/* A peer that has closed its socket answers our close_notify, or what else comes late, with
+ * a RST. When both directions had come to their end that is no failure. */
+static bool
+had_ended(const struct session *session, const struct leg *leg, int error)
+{
+	return session->state == SESSION_RELAYING && error == TCP_E_RESET && leg_ended(leg) &&
+	       leg_ended(leg->upstream ? &session->downstream : &session->upstream);
+}
+
 static void
 leg_failed(struct leg *leg, uint64_t now)
 {
@@ -441,6 +450,10 @@ leg_failed(struct leg *leg, uint64_t now)
 	enum session_cause cause = cause_of_tcp(error, leg->upstream);
 
 	leg_drop_tcp(leg, false, now);
+	if (had_ended(session, leg, error)) {
+		leg->finished = true;
+		return;
+	}
 	if (session->state == SESSION_CLOSING) {
 		session_free(session, now);
 	} else if (session->state == SESSION_ACCEPTING) {

@@ -98,6 +98,7 @@ session_start_server(struct session *session, bool http, uint64_t now)
 	handshake_deadline(session, now);
 	if (leg->clear.head != NULL)
 		tls_handshake_input(leg->handshake, tls_chain_take_all(&leg->clear));
+	leg->bytes_in = 0; /* what was sniffed was no payload */
 	session_queue_handshake(leg);
 }
 

@@ -335,7 +335,7 @@ receive_port(struct worker *worker, unsigned int port, uint64_t now)
 	uint16_t n, n_tcp;
 
 	n = port_rx(worker->shared->ports[port], worker->index, frames, PORT_BURST);
-	if (n == 0)
+	if (n == 0 && port != 0) /* the first is asked in any case: next hops that are silent */
 		return 0;
 	n_tcp = net_input(worker->net, port, frames, n, now, tcp, errors, ICMP_ERRORS, &n_errors);
 	for (uint16_t i = 0; i < n_tcp; i++)

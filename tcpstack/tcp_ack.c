@@ -49,14 +49,15 @@ tcp_user_timer(struct tcp_conn *conn)
 }
 
 /* Takes over the peer's window if the segment is newer than the one it was last taken from
- * (SND.WL1, SND.WL2). */
+ * (SND.WL1, SND.WL2). One that acknowledges more is newer even if it is a retransmission with
+ * an old number: the window counts from its acknowledgement. */
 void
 tcp_ack_window(struct tcp_conn *conn, const struct tcp_segment *segment)
 {
 	struct tcp_cold *cold = tcp_cold(conn);
 	uint32_t window = segment->window;
 
-	if (!seq_lt(conn->snd_wl1, segment->seq) &&
+	if (!seq_gt(segment->ack, conn->snd_una) && !seq_lt(conn->snd_wl1, segment->seq) &&
 	    !(conn->snd_wl1 == segment->seq && seq_le(conn->snd_wl2, segment->ack)))
 		return;
 	if (!(segment->flags & TCP_SYN))
@@ -64,7 +65,7 @@ tcp_ack_window(struct tcp_conn *conn, const struct tcp_segment *segment)
 	if (conn->snd_wnd == 0 && window > 0)
 		cold->backoff = 0; /* probing is over */
 	conn->snd_wnd = window;
-	conn->snd_wl1 = segment->seq;
+	conn->snd_wl1 = seq_max(conn->snd_wl1, segment->seq);
 	conn->snd_wl2 = segment->ack;
 	cold->max_snd_wnd = RTE_MAX(cold->max_snd_wnd, window);
 }
@@ -138,6 +139,17 @@ is_duplicate(const struct tcp_conn *conn, const struct tcp_segment *segment)
 	       segment->window << conn->snd_wscale == conn->snd_wnd;
 }
 
+/* A peer that answers is alive, however long its window stays shut (RFC 9293 section
+ * 3.8.6.1). The user timeout runs again from the next probe. */
+static void
+window_still_closed(struct tcp_conn *conn)
+{
+	if (tcp_in_flight(conn) > 0)
+		tcp_user_timer(conn);
+	else
+		tcp_timer_clear(conn, TCP_TIMER_USER);
+}
+
 static void
 take(struct tcp_conn *conn, const struct tcp_segment *segment)
 {
@@ -152,8 +164,8 @@ take(struct tcp_conn *conn, const struct tcp_segment *segment)
 	tcp_ack_window(conn, segment);
 	if (news.acked > 0)
 		advance(conn, segment);
-	else if (conn->snd_wnd == 0 && !(conn->flags & TCP_F_RELEASED) && outstanding(conn))
-		tcp_user_timer(conn); /* it answers our probes: RFC 9293 section 3.8.6.1 */
+	else if (conn->snd_wnd == 0 && !(conn->flags & TCP_F_RELEASED))
+		window_still_closed(conn);
 	if (conn->flags & TCP_F_SACK && segment->opt.n_sack > 0)
 		tcp_sack_update(conn, &segment->opt);
 	delivered = (int32_t)(news.acked + cold->sacked - sacked);

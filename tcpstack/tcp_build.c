@@ -97,7 +97,8 @@ write_tcp(struct rte_mbuf *m, const struct tcp_tuple *tuple, const struct tcp_he
 		.rx_win = rte_cpu_to_be_16(header->window),
 		.cksum = checksum,
 	};
-	memcpy(tcp + 1, header->options, header->options_len);
+	if (header->options_len > 0)
+		memcpy(tcp + 1, header->options, header->options_len);
 }
 
 struct rte_mbuf *

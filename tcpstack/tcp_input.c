@@ -201,7 +201,7 @@ syn_input(struct tcp_conn *conn, struct tcp_segment *segment)
 
 	if (again && conn->state == TCP_SYN_RECEIVED) {
 		if (segment->flags & TCP_ACK) {
-			segment->flags &= ~TCP_SYN;
+			/* The flag stays: the window of a SYN is not scaled. */
 			segment->seq++;
 			return true;
 		}
@@ -417,7 +417,7 @@ text_input(struct tcp_conn *conn, struct rte_mbuf *m, struct tcp_segment *segmen
 		return;
 	}
 	if (conn->flags & TCP_F_RELEASED && segment->len > 0) {
-		conn->stack->counters.data_after_close++;
+		conn->stack->counters.data_after_close += segment->len;
 		tcp_chain_free(m);
 		tcp_conn_reset(conn);
 		tcp_conn_detach(conn, TCP_CLOSED);

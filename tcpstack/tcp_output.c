@@ -34,11 +34,12 @@ struct turn {
 
 /* --- the window that we give --------------------------------------------------------------- */
 
-/* RFC 9293 section 3.8.6.2.2: the edge moves when that gains a segment or half the buffer. */
+/* RFC 9293 section 3.8.6.2.2: the edge moves when that gains a segment, as the peer sends
+ * them, or half the buffer. */
 static bool
 edge_moves(const struct tcp_conn *conn)
 {
-	uint32_t worth = RTE_MIN((uint32_t)conn->mss, tcp_cold(conn)->room_max / 2);
+	uint32_t worth = RTE_MIN((uint32_t)conn->rcv_mss, tcp_cold(conn)->room_max / 2);
 
 	return seq_ge(conn->rcv_limit, conn->rcv_adv + RTE_MAX(worth, 1u));
 }
@@ -390,6 +391,8 @@ sent(struct turn *turn, const struct plan *plan)
 		break;
 	case PLAN_PROBE:
 		conn->flags &= ~TCP_F_SEND_PROBE;
+		if (!tcp_timer_running(conn, TCP_TIMER_USER))
+			tcp_user_timer(conn);
 		break;
 	default:
 		break;

@@ -3,7 +3,7 @@
 /*
  * Tuple to index, in buckets of one cache line. A full bucket is continued in an overflow
  * bucket. A removal moves the last entry of the chain into the hole, so that only the last
- * bucket of a chain is ever partly filled: n entries need at most n / 9 overflow buckets
+ * bucket of a chain is ever partly filled: n entries need at most n / 8 overflow buckets
  * however they fall, and so many there are. An insertion cannot fail.
  */
 
@@ -21,7 +21,7 @@ tcp_table_create(struct tcp_table *table, uint32_t entries, int socket_id)
 {
 	/* Half full on average: four entries to a bucket of eight. */
 	uint32_t buckets = rte_align32pow2(RTE_MAX(entries / 4, 1u));
-	uint32_t overflow = entries / 9 + 1;
+	uint32_t overflow = entries / TCP_BUCKET_SLOTS + 1;
 	uint32_t i;
 
 	table->bucket = rte_zmalloc_socket("tcp_table",

@@ -28,8 +28,8 @@ open_backend(struct crypto_device *device, const char *name, char *error, size_t
 struct crypto_device *
 crypto_device_open(const char *name, unsigned int worker, char *error, size_t error_len)
 {
-	struct crypto_device *device = aligned_alloc(RTE_CACHE_LINE_SIZE,
-			RTE_ALIGN_CEIL(sizeof(*device), RTE_CACHE_LINE_SIZE));
+	struct crypto_device *device = aligned_alloc(
+		RTE_CACHE_LINE_SIZE, RTE_ALIGN_CEIL(sizeof(*device), RTE_CACHE_LINE_SIZE));
 
 	if (device == NULL) {
 		snprintf(error, error_len, "out of memory for a crypto device");

@@ -21,7 +21,7 @@
 /* Completions that wait for crypto_poll(). A submit takes no more than there is room for. */
 #define CRYPTO_RING 1024u
 
-/* --- locked memory ---------------------------------------------------------------------- */
+/* --- locked memory --- */
 
 /* Slots of one size in memory that is locked and left out of core dumps. Grows by chunks,
  * with a system call each: when a connection is set up, never for a record. */
@@ -38,7 +38,7 @@ void *crypto_slab_get(struct crypto_slab *slab); /* zeroed; NULL: no memory */
 void crypto_slab_put(struct crypto_slab *slab, void *slot); /* wipes */
 void crypto_slab_close(struct crypto_slab *slab); /* unmaps everything */
 
-/* --- keys -------------------------------------------------------------------------------- */
+/* --- keys --- */
 
 struct crypto_key {
 	struct crypto_device *device;
@@ -56,7 +56,7 @@ struct crypto_key {
 #define CRYPTO_SLOT_RAW 128
 #define CRYPTO_SLOT_GCM sizeof(struct crypto_key)
 
-/* --- back ends --------------------------------------------------------------------------- */
+/* --- back ends --- */
 
 struct crypto_backend {
 	/* Fills what is after the header of the key. */
@@ -84,12 +84,11 @@ struct crypto_device {
 int crypto_ipsec_mb_open(struct crypto_device *device, char *error, size_t error_len);
 int crypto_openssl_open(struct crypto_device *device, char *error, size_t error_len);
 
-/* --- walking over buffers ------------------------------------------------------------------ */
+/* --- walking over buffers --- */
 
 struct crypto_cursor {
 	struct rte_mbuf *m;
 	uint32_t offset;
-	uint32_t missing; /* bytes that the chain was too short for */
 };
 
 static inline struct crypto_cursor
@@ -99,7 +98,7 @@ crypto_cursor_at(struct rte_mbuf *m, uint32_t offset)
 		offset -= m->data_len;
 		m = m->next;
 	}
-	return (struct crypto_cursor){m, offset, m == NULL ? offset : 0};
+	return (struct crypto_cursor){m, offset};
 }
 
 /* The next piece that lies in one buffer, `*want` bytes at most; counts it off `*want`.
@@ -113,12 +112,8 @@ crypto_cursor_next(struct crypto_cursor *c, uint32_t *want, uint8_t **piece)
 		c->m = c->m->next;
 		c->offset = 0;
 	}
-	if (*want == 0)
+	if (*want == 0 || c->m == NULL)
 		return 0;
-	if (c->m == NULL) {
-		c->missing += *want;
-		return 0;
-	}
 	n = RTE_MIN(*want, c->m->data_len - c->offset);
 	*piece = rte_pktmbuf_mtod_offset(c->m, uint8_t *, c->offset);
 	c->offset += n;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The library intel-ipsec-mb through its direct calls: text in one buffer in one call, text
- * over several buffers by init, update and finalize. Nothing is queued in the library.
+ * The library intel-ipsec-mb. Text over several buffers goes through its direct calls init,
+ * update and finalize. Text in one buffer is one direct call for AES-GCM, and for ChaCha20 a
+ * job, for which there is no direct call (at 64 bytes it takes two thirds of the time). Nothing
+ * stays queued in the library.
  */
 
 #include <stdio.h>
@@ -76,7 +78,7 @@ ipsec_mb_expand(struct crypto_device *device, struct crypto_key *key, const uint
 }
 
 /* Leaves the computed tag in `tag` and the cursor behind the text. */
-static void
+static bool
 gcm_text(struct ipsec_mb *mb, struct crypto_op *op, struct crypto_cursor *c,
 	 uint8_t tag[CRYPTO_TAG_LEN])
 {
@@ -90,32 +92,67 @@ gcm_text(struct ipsec_mb *mb, struct crypto_op *op, struct crypto_cursor *c,
 	if (likely(want == 0)) {
 		calls->once[op->seal](key, context, piece, piece, n, op->nonce, op->aad,
 				      op->aad_len, tag, CRYPTO_TAG_LEN);
-		return;
+		return true;
 	}
 	calls->init(key, context, op->nonce, op->aad, op->aad_len);
 	for (; n > 0; n = crypto_cursor_next(c, &want, &piece))
 		calls->update[op->seal](key, context, piece, piece, n);
 	calls->finalize[op->seal](key, context, tag, CRYPTO_TAG_LEN);
+	return want == 0;
 }
 
-static void
+static bool
+chacha_once(IMB_MGR *m, struct crypto_op *op, uint8_t *text, uint32_t n,
+	    uint8_t tag[CRYPTO_TAG_LEN])
+{
+	IMB_JOB *job = IMB_GET_NEXT_JOB(m);
+
+	job->cipher_direction = op->seal ? IMB_DIR_ENCRYPT : IMB_DIR_DECRYPT;
+	job->chain_order = op->seal ? IMB_ORDER_CIPHER_HASH : IMB_ORDER_HASH_CIPHER;
+	job->cipher_mode = IMB_CIPHER_CHACHA20_POLY1305;
+	job->hash_alg = IMB_AUTH_CHACHA20_POLY1305;
+	job->enc_keys = op->key->raw;
+	job->dec_keys = op->key->raw;
+	job->key_len_in_bytes = sizeof(op->key->raw);
+	job->iv = op->nonce;
+	job->iv_len_in_bytes = CRYPTO_NONCE_LEN;
+	job->u.CHACHA20_POLY1305.aad = op->aad;
+	job->u.CHACHA20_POLY1305.aad_len_in_bytes = op->aad_len;
+	job->src = text;
+	job->dst = text;
+	job->cipher_start_src_offset_in_bytes = 0;
+	job->msg_len_to_cipher_in_bytes = n;
+	job->hash_start_src_offset_in_bytes = 0;
+	job->msg_len_to_hash_in_bytes = n;
+	job->auth_tag_output = tag;
+	job->auth_tag_output_len_in_bytes = CRYPTO_TAG_LEN;
+	job = IMB_SUBMIT_JOB_NOCHECK(m);
+	if (job == NULL)
+		job = IMB_FLUSH_JOB(m);
+	return job != NULL && job->status == IMB_STATUS_COMPLETED;
+}
+
+static bool
 chacha_text(struct ipsec_mb *mb, struct crypto_op *op, struct crypto_cursor *c,
 	    uint8_t tag[CRYPTO_TAG_LEN])
 {
 	struct chacha20_poly1305_context_data *context = &mb->context->chacha;
 	IMB_MGR *m = mb->manager;
 	uint32_t want = op->length;
-	uint8_t *piece;
-	uint32_t n;
+	uint8_t *piece = NULL;
+	uint32_t n = crypto_cursor_next(c, &want, &piece);
 
+	if (likely(want == 0 && n > 0))
+		return chacha_once(m, op, piece, n, tag);
 	m->chacha20_poly1305_init(op->key->raw, context, op->nonce, op->aad, op->aad_len);
-	while ((n = crypto_cursor_next(c, &want, &piece)) > 0) {
+	for (; n > 0; n = crypto_cursor_next(c, &want, &piece)) {
 		if (op->seal)
 			m->chacha20_poly1305_enc_update(op->key->raw, context, piece, piece, n);
 		else
 			m->chacha20_poly1305_dec_update(op->key->raw, context, piece, piece, n);
 	}
 	m->chacha20_poly1305_finalize(context, tag, CRYPTO_TAG_LEN);
+	return want == 0;
 }
 
 static void
@@ -124,18 +161,16 @@ run_one(struct ipsec_mb *mb, struct crypto_op *op)
 	struct crypto_cursor c = crypto_cursor_at(op->first, op->offset);
 	uint8_t computed[CRYPTO_TAG_LEN];
 	uint8_t received[CRYPTO_TAG_LEN];
+	bool whole = op->key->aead == CRYPTO_CHACHA20_POLY1305 ? chacha_text(mb, op, &c, computed)
+							       : gcm_text(mb, op, &c, computed);
 
-	if (op->key->aead == CRYPTO_CHACHA20_POLY1305)
-		chacha_text(mb, op, &c, computed);
-	else
-		gcm_text(mb, op, &c, computed);
-	if (unlikely(c.missing > 0))
+	if (unlikely(!whole))
 		op->status = CRYPTO_FAILED;
 	else if (op->seal)
 		op->status = crypto_tag_write(&c, computed) ? CRYPTO_DONE : CRYPTO_FAILED;
 	else
-		op->status = crypto_tag_read(&c, received) ?
-			crypto_verdict(op, computed, received) : CRYPTO_FAILED;
+		op->status = crypto_tag_read(&c, received) ? crypto_verdict(op, computed, received)
+							   : CRYPTO_FAILED;
 	if (unlikely(op->status == CRYPTO_FAILED))
 		crypto_wipe_text(op);
 }

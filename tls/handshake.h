@@ -161,8 +161,8 @@ int tls_handshake_takeover(struct tls_handshake *hs, struct crypto_device *devic
 /* Frees everything, secrets wiped. NULL is ignored. */
 void tls_handshake_free(struct tls_handshake *hs);
 
-/* Once per process, before any other call here: checks OpenSSL's version, sets the
- * allocator hooks. 0, or -1 with a sentence in `error`. */
+/* Once per process, before any other call here: checks OpenSSL's version and initialises it.
+ * 0, or -1 with a sentence in `error`. */
 int tls_init(char *error, size_t error_len);
 
 #endif

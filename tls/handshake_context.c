@@ -39,16 +39,21 @@ verify_callback(X509_STORE_CTX *ctx, void *unused)
 	return 0;
 }
 
+/* Notes the alert that ends a handshake: in TLS 1.2 that is a fatal one or close_notify, in
+ * TLS 1.3 any, whatever level it has (RFC 8446 section 6). */
 static void
 info_callback(const SSL *ssl, int where, int value)
 {
 	struct tls_handshake *hs = tls_hs_of(ssl);
+	uint8_t alert = value & 0xff;
 
-	/* Fatal, or any alert in TLS 1.3 and close_notify: those end a handshake. */
-	if ((where & SSL_CB_READ_ALERT) == SSL_CB_READ_ALERT) {
-		hs->alert_seen = true;
-		hs->peer.alert = (uint8_t)(value & 0xff);
-	}
+	if ((where & SSL_CB_READ_ALERT) != SSL_CB_READ_ALERT)
+		return;
+	if (value >> 8 != SSL3_AL_FATAL && alert != SSL_AD_CLOSE_NOTIFY &&
+	    SSL_version(ssl) != TLS_1_3_WIRE)
+		return;
+	hs->alert_seen = true;
+	hs->peer.alert = alert;
 }
 
 /* SNI is learned here, before anything can fail; which identity serves it is not decided by

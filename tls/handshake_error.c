@@ -98,8 +98,8 @@ explain_alert(struct tls_handshake *hs)
 {
 	char detail[96];
 
-	snprintf(detail, sizeof(detail), "the peer sent the alert \"%s\" (%u)",
-		 SSL_alert_desc_string_long(hs->peer.alert), hs->peer.alert);
+	snprintf(detail, sizeof(detail), "the peer sent the alert %s (%u)",
+		 tls_alert_name(hs->peer.alert), hs->peer.alert);
 	tls_hs_set_cause(hs, TLS_CAUSE_ALERT_RECEIVED, detail);
 }
 

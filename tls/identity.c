@@ -369,10 +369,8 @@ drop_roots(STACK_OF(X509) *chain)
 }
 
 static int
-add_roots(struct loader *loader, STACK_OF(X509) *certs)
+add_roots(struct loader *loader, const char *path, STACK_OF(X509) *certs)
 {
-	const char *path = loader->files->trust_bundle;
-
 	for (int i = 0; i < sk_X509_num(certs); i++) {
 		X509 *cert = sk_X509_value(certs, i);
 
@@ -383,6 +381,27 @@ add_roots(struct loader *loader, STACK_OF(X509) *certs)
 			return fail(loader, path, "certificate %d: %s", i + 1, last_reason());
 	}
 	return 0;
+}
+
+/* Where distributions keep the system's roots in one file. The folder of hashed names that
+ * OpenSSL knows besides would be looked up by the workers, during handshakes. */
+static const char *
+system_bundle(void)
+{
+	static const char *const places[] = {
+		"/etc/ssl/certs/ca-certificates.crt", /* Debian, Ubuntu, Alpine, Arch */
+		"/etc/pki/tls/certs/ca-bundle.crt",   /* Fedora, RHEL */
+		"/etc/ssl/ca-bundle.pem",             /* SUSE */
+		"/etc/ssl/cert.pem",
+	};
+	const char *path = getenv(X509_get_default_cert_file_env());
+
+	if (path != NULL && path[0] != '\0')
+		return path;
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+		if (access(places[i], R_OK) == 0)
+			return places[i];
+	return NULL;
 }
 
 static int
@@ -398,17 +417,18 @@ load_bundle(struct loader *loader)
 		return fail(loader, path, "out of memory");
 	/* A bundle may hold an intermediate as its anchor, as Envoy allows. */
 	X509_STORE_set_flags(c->roots, X509_V_FLAG_PARTIAL_CHAIN);
-	if (path == NULL) {
-		if (loader->files->skip_verify || X509_STORE_set_default_paths(c->roots) == 1)
-			return 0;
-		return fail(loader, NULL, "the system's trust bundle cannot be loaded");
-	}
+	if (path == NULL && loader->files->skip_verify)
+		return 0;
+	if (path == NULL)
+		path = system_bundle();
+	if (path == NULL)
+		return fail(loader, NULL, "the system has no trust bundle (ca-certificates)");
 	certs = load_certificates(loader, path);
 	if (certs == NULL)
 		return -1;
-	rc = add_roots(loader, certs);
+	rc = add_roots(loader, path, certs);
 	sk_X509_pop_free(certs, X509_free);
-	loader->identity->has_bundle = rc == 0;
+	loader->identity->has_bundle = rc == 0 && loader->files->trust_bundle != NULL;
 	return rc;
 }
 

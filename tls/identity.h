@@ -19,7 +19,8 @@ struct tls_identity;
 struct tls_identity_files {
 	const char *certificate_chain; /* PEM, leaf first; NULL: none (SIMPLE) */
 	const char *private_key;       /* PEM; NULL exactly when there is no chain */
-	const char *trust_bundle;      /* PEM of the roots; NULL: the system's bundle */
+	const char *trust_bundle;      /* PEM of the roots; NULL: the system's bundle
+					  (ca-certificates, or $SSL_CERT_FILE) */
 	bool require_spiffe;           /* the leaf must be an X.509-SVID (X509-SVID.md
 					  sections 2 and 5.2): for mesh identities */
 	bool skip_verify;              /* insecureSkipVerify: believe anybody */
@@ -28,7 +29,7 @@ struct tls_identity_files {
 /* What is wrong, for people: names the file and the cause ("certificate expired on ...",
  * "private key does not match the certificate", "two URI SANs"). */
 struct tls_identity_error {
-	const char *file; /* one of the three above, or NULL */
+	const char *file; /* one of the three above, the system's bundle, or NULL */
 	char text[256];
 };
 

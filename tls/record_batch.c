@@ -96,7 +96,7 @@ tls_batch_set_time(struct tls_batch *batch, uint64_t now_us)
 	batch->now_us = now_us;
 }
 
-/* --- operations ---------------------------------------------------------------------------- */
+/* --- operations --- */
 
 struct record_op *
 record_op_get(struct tls_batch *batch)
@@ -155,7 +155,7 @@ queue_pop(struct record_queue *queue)
 	return op;
 }
 
-/* --- connections ---------------------------------------------------------------------------- */
+/* --- connections --- */
 
 static int
 add_slab(struct tls_batch *batch)
@@ -238,7 +238,7 @@ tls_batch_next(struct tls_batch *batch)
 	return records->user;
 }
 
-/* --- a turn --------------------------------------------------------------------------------- */
+/* --- a turn --- */
 
 static unsigned int
 submit(struct tls_batch *batch)
@@ -356,7 +356,7 @@ tls_batch_run(struct tls_batch *batch)
 		submit(batch);
 		n = collect(batch);
 		total += n;
-	} while (n > 0 && total < budget && (batch->queue_count > 0 ||
-					     !TAILQ_EMPTY(&batch->waiting)));
+	} while (n > 0 && total < budget &&
+		 (batch->queue_count > 0 || !TAILQ_EMPTY(&batch->waiting)));
 	return total;
 }

@@ -129,8 +129,8 @@ begin_message(struct tls_records *records)
 	struct message *message = &records->message;
 	uint8_t type = message->header[0];
 
-	message->left = (uint32_t)message->header[1] << 16 | message->header[2] << 8 |
-			message->header[3];
+	message->left =
+		(uint32_t)message->header[1] << 16 | message->header[2] << 8 | message->header[3];
 	if (records->version == TLS_1_3)
 		return begin_message_1_3(records, type, message->left);
 	return begin_message_1_2(records, type, message->left);

@@ -156,7 +156,7 @@ record_rx_advance(struct tls_records *records, int *queued)
 	return PROGRESS_IDLE;
 }
 
-/* --- after the cipher ---------------------------------------------------------------------- */
+/* --- after the cipher --- */
 
 /* Where in `p` the last byte that is not zero lies, plus one; 0: there is none. */
 static uint32_t
@@ -195,8 +195,6 @@ strip_padding(const struct tls_chain *chain, uint32_t length, uint8_t *type)
 	uint32_t before = 0;
 	uint32_t at;
 
-	if (length == 0)
-		return 0;
 	while (length - before > m->data_len) {
 		before += m->data_len;
 		m = m->next;
@@ -224,16 +222,16 @@ take_data(struct tls_records *records, struct record_op *op, uint32_t length)
 	if (records->version == TLS_1_3 && record_message_begun(records))
 		return TLS_RECORD_UNEXPECTED;
 	if (length == 0)
-		return ++records->idle_records > IDLE_RECORDS_MAX ? TLS_RECORD_LIMIT :
-								    TLS_RECORD_OK;
+		return ++records->idle_records > IDLE_RECORDS_MAX ? TLS_RECORD_LIMIT
+								  : TLS_RECORD_OK;
 	records->idle_records = 0;
 	counters->bytes_in += length;
 	tls_chain_truncate(&op->chain, length);
 	if (length >= TLS_CHAIN_DENSE) {
 		tls_chain_move(&records->plain, &op->chain);
 	} else {
-		counters->rx_copied_bytes += tls_chain_append_dense(&records->plain,
-								    op->chain.head);
+		counters->rx_copied_bytes +=
+			tls_chain_append_dense(&records->plain, op->chain.head);
 		op->chain = (struct tls_chain){0};
 	}
 	return TLS_RECORD_OK;

@@ -35,7 +35,7 @@ suffix_len(const struct tls_records *records)
 	return CRYPTO_TAG_LEN + (records->version == TLS_1_3 ? 1 : 0);
 }
 
-/* --- the parts of a record -------------------------------------------------------------------- */
+/* --- the parts of a record --- */
 
 /* The header, before the text and for the additional data (RFC 8446 section 5.2, RFC 5246
  * section 6.2.3.3). Takes the sequence number, and the explicit nonce where there is one. */
@@ -141,7 +141,7 @@ make_control(struct tls_records *records, uint8_t type, const uint8_t *bytes, ui
 	return make_copied(records, type, NULL, bytes, length);
 }
 
-/* --- application data --------------------------------------------------------------------------- */
+/* --- application data --- */
 
 static void
 note_idle(struct tls_records *records)
@@ -289,7 +289,7 @@ make_data(struct tls_records *records)
 	return MADE;
 }
 
-/* --- what goes in between ------------------------------------------------------------------------ */
+/* --- what goes in between --- */
 
 static enum made
 make_alert(struct tls_records *records, uint8_t level, uint8_t description)

@@ -33,6 +33,7 @@
 #define MAX_ADDRESSES 8
 #define BUFFERS 8191
 #define PING_ID 0x7063
+#define PING_PAYLOAD 57
 #define PING_INTERVAL 20000 /* microseconds */
 #define PING_PATIENCE 10000000
 
@@ -221,23 +222,37 @@ fill_ip6(struct rte_ipv6_hdr *ip, const struct in6_addr *from, const struct in6_
 	memcpy(ip->dst_addr, to, sizeof(*to));
 }
 
+/* A packet in two buffers, as TCP sends them: headers, and payload. */
+static struct rte_mbuf *
+in_two(struct state *s, const char *data, uint16_t header, uint16_t payload)
+{
+	struct rte_mbuf *head = rte_pktmbuf_alloc(s->pool), *tail = rte_pktmbuf_alloc(s->pool);
+
+	if (head == NULL || tail == NULL)
+		die("ping", "no buffers");
+	memcpy(rte_pktmbuf_append(head, header), data, header);
+	memcpy(rte_pktmbuf_append(tail, payload), data + header, payload);
+	if (rte_pktmbuf_chain(head, tail) != 0)
+		die("ping", "cannot chain");
+	return head;
+}
+
 static void
 send_ping(struct state *s, uint64_t now)
 {
 	const struct in6_addr *to = &s->options.ping_to;
 	bool ip6 = !IN6_IS_ADDR_V4MAPPED(to);
 	uint16_t header = ip6 ? sizeof(struct rte_ipv6_hdr) : sizeof(struct rte_ipv4_hdr);
-	uint16_t len = sizeof(struct rte_icmp_hdr) + 56, mtu;
-	struct rte_mbuf *m = rte_pktmbuf_alloc(s->pool);
-	char *data = m != NULL ? rte_pktmbuf_append(m, header + len) : NULL;
-	struct rte_icmp_hdr *icmp;
+	uint16_t len = sizeof(struct rte_icmp_hdr) + PING_PAYLOAD, mtu;
+	char data[sizeof(struct rte_ipv6_hdr) + sizeof(struct rte_icmp_hdr) + PING_PAYLOAD];
+	struct rte_icmp_hdr *icmp = (struct rte_icmp_hdr *)(data + header);
 	struct in6_addr from;
+	struct rte_mbuf *m;
 
-	if (data == NULL || !net_source_for(s->nets[0], to, &from, &mtu))
-		die("ping", "no buffer or no route");
-	memset(data, 0x5a, header + len);
+	if (!net_source_for(s->nets[0], to, &from, &mtu))
+		die("ping", "no route");
+	memset(data, 0x5a, sizeof(data));
 	memset(data, 0, header + sizeof(*icmp));
-	icmp = (struct rte_icmp_hdr *)(data + header);
 	icmp->icmp_type = ip6 ? ICMP6_ECHO_REQUEST : ICMP_ECHO;
 	icmp->icmp_ident = rte_cpu_to_be_16(PING_ID);
 	icmp->icmp_seq_nb = rte_cpu_to_be_16((uint16_t)s->sent++);
@@ -248,6 +263,7 @@ send_ping(struct state *s, uint64_t now)
 		fill_ip4((struct rte_ipv4_hdr *)data, &from, to, header + len);
 		icmp->icmp_cksum = ~rte_raw_cksum(icmp, len);
 	}
+	m = in_two(s, data, header + (uint16_t)sizeof(*icmp), PING_PAYLOAD);
 	net_output(s->nets[0], &m, 1, now);
 }
 

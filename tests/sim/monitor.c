@@ -173,9 +173,14 @@ monitor_arrived(struct sim *sim, const struct packet *p)
 	struct flow *flow = NULL;
 	struct monitor_side *sender = side_of(sim, p, &flow, &receiver);
 
-	if (sender == NULL || (p->flags & ACK) == 0 || (p->flags & RST) || !numbers_hold(flow))
+	if (sender == NULL || (p->flags & (ACK | SYN)) == 0 || (p->flags & RST) ||
+	    !numbers_hold(flow))
 		return;
 	uint32_t edge = right_edge(p, sender, receiver);
+
+	/* The first SYN gives a window, too, for what follows the receiver's own SYN. */
+	if ((p->flags & ACK) == 0)
+		edge = receiver->isn + 1 + p->wnd;
 
 	if (!receiver->edge_known_seen || after(edge, receiver->edge_known))
 		receiver->edge_known = edge;

@@ -26,7 +26,7 @@ draw_scale(struct sim *sim, uint32_t low, uint32_t high)
 {
 	uint32_t top = low;
 
-	while (top < high && rng_chance(&sim->rng, 800000))
+	while (top < high && rng_chance(&sim->rng, 900000))
 		top = top * 2 + 1;
 	return draw(sim, low, top < high ? top : high);
 }

@@ -32,7 +32,7 @@ static void
 prepare(struct fuzz *f)
 {
 	struct tcp_conn_config config = {0};
-	uint8_t bytes[400];
+	uint8_t bytes[400], early[100] = {0};
 
 	for (unsigned int i = 0; i < 6; i++)
 		fuzz_establish(f, i);
@@ -56,7 +56,7 @@ prepare(struct fuzz *f)
 	struct packet p = fuzz_packet(f, 10, ACK);
 
 	p.seq += 100;
-	fuzz_deliver(f, 10, bytes, packet_write(bytes, &p, bytes, 100), 0);
+	fuzz_deliver(f, 10, bytes, packet_write(bytes, &p, early, sizeof(early)), 0);
 	fuzz_turn(f);
 }
 

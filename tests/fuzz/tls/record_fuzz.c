@@ -40,9 +40,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int
 LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	char *args[] = {"fuzz", "--no-huge", "--no-shconf", "--no-pci", "-m", "64",
-			"--no-telemetry", "--log-level=error",
-			"--file-prefix=portcullis-fuzz-record", NULL};
+	char *args[] = {"fuzz",
+			"--no-huge",
+			"--no-shconf",
+			"--no-pci",
+			"-m",
+			"64",
+			"--no-telemetry",
+			"--log-level=error",
+			"--file-prefix=portcullis-fuzz-record",
+			NULL};
 	char error[256];
 
 	if (rte_eal_init(RTE_DIM(args) - 1, args) < 0)

@@ -177,12 +177,13 @@ main(int argc, char **argv)
 		add(&example, "```yaml\n");
 		add(&example, example_file.bytes);
 		add(&example, "```\n");
-		if (write)
+		if (write) {
 			good = replace(&doc, "fields", &fields) &&
 			       replace(&doc, "example", &example) && write_whole(path, &doc);
-		else
-			good = compare(path, &doc, "fields", &fields) &
-			       compare(path, &doc, "example", &example);
+		} else {
+			good = compare(path, &doc, "fields", &fields);
+			good = compare(path, &doc, "example", &example) && good;
+		}
 		good = count_undocumented(&config_schema, "") == 0 && good;
 	}
 	free(doc.bytes);

@@ -11,6 +11,7 @@
 
 #include "control/address.h"
 #include "control/config.h"
+#include "control/resources.h"
 #include "tests/unit/control/report.h"
 
 /* A folder with an identity and a mesh; messages about it say "DIR". */
@@ -81,8 +82,8 @@ static const struct config *
 parse(const char *text)
 {
 	struct diagnostics *diagnostics = diagnostics_create();
-	const struct config *config = config_parse(arena, diagnostics, in_folder("p.yaml"), text,
-						   strlen(text));
+	const struct config *config =
+		config_parse(arena, diagnostics, in_folder("p.yaml"), text, strlen(text));
 
 	report_take(&said, diagnostics);
 	hide_folder(said.text);
@@ -170,8 +171,10 @@ everything_written_arrives(void **state)
 		"workloads: [{name: shop/web}, {name: shop/db.v1, source: gateway}]\n"
 		"listeners:\n"
 		"- {address: 10.1.0.1, port: 1, inbound: {workload: shop/web, port: 8080}}\n"
-		"- {address: 10.1.0.1, port: 2, outbound: {client: shop/web, host: h.org, port: 80}}\n"
-		"timeouts: {connect: 1s, handshake: 2s, detect: 3ms, idle: 4m, drain: 0s, keepalive: "
+		"- {address: 10.1.0.1, port: 2, outbound: {client: shop/web, host: h.org, port: "
+		"80}}\n"
+		"timeouts: {connect: 1s, handshake: 2s, detect: 3ms, idle: 4m, drain: 0s, "
+		"keepalive: "
 		"1h}\n"
 		"log: {connections: logs/c.json}\n"
 		"admin: {socket: /run/a.sock}\n");
@@ -251,9 +254,9 @@ static const struct complaint complaints[] = {
 	 AT "8:18: error: workers.count is \"0\", expected an integer from 1 to 64 threads\n"},
 	{LEAST "workers: {count: 65}\n",
 	 AT "8:18: error: workers.count is \"65\", expected an integer from 1 to 64 threads\n"},
-	{LEAST "workers: {count: 3, cores: [1, 2]}\n",
-	 AT "8:28: error: workers.cores has 2 elements, expected as many as workers.count, which is "
-	    "3\n"},
+	{LEAST "workers: {count: 3, cores: [1, 2]}\n", AT
+	 "8:28: error: workers.cores has 2 elements, expected as many as workers.count, which is "
+	 "3\n"},
 	{LEAST "workers: {cores: [1, 2, 1]}\n",
 	 AT "8:25: error: workers.cores[2] is CPU 1 again, expected another\n"},
 	{LEAST "workers: {cores: [-1]}\n",
@@ -265,78 +268,85 @@ static const struct complaint complaints[] = {
 	    "device such as crypto_aesni_mb or a PCI address\n"},
 	{LEAST "tls: {minVersion: 1.1}\n",
 	 AT "8:19: error: tls.minVersion is \"1.1\", expected one of 1.2, 1.3\n"},
-	{LEAST "timeouts: {connect: 5}\n",
-	 AT "8:21: error: timeouts.connect is \"5\", expected a duration from 1ms to 10m, such as 3s\n"},
+	{LEAST "timeouts: {connect: 5}\n", AT "8:21: error: timeouts.connect is \"5\", expected a "
+					      "duration from 1ms to 10m, such as 3s\n"},
 	{"node: {name: g, trustDomain: A.org, rootNamespace: a_b,\n"
 	 "  trustDomainAliases: [x, x, y, 'z/']}\nmesh: mesh\nports:\n"
 	 "- {name: a, device: d, addresses: [10.0.0.1]}\n" IDENTITY,
-	 AT "1:30: error: node.trustDomain is \"A.org\", expected a SPIFFE trust domain (lower-case "
-	    "letters, digits, '.', '-' and '_') such as cluster.local\n" AT
-	    "1:52: error: node.rootNamespace is \"a_b\", expected a namespace (lower-case letters, "
-	    "digits and '-') such as istio-system\n" AT
-	    "2:27: error: node.trustDomainAliases[1] is \"x\" again, expected another trust domain\n" AT
-	    "2:33: error: node.trustDomainAliases[3] is \"z/\", expected a SPIFFE trust domain "
-	    "(lower-case letters, digits, '.', '-' and '_') such as cluster.local\n"},
+	 AT
+	 "1:30: error: node.trustDomain is \"A.org\", expected a SPIFFE trust domain (lower-case "
+	 "letters, digits, '.', '-' and '_') such as cluster.local\n" AT
+	 "1:52: error: node.rootNamespace is \"a_b\", expected a namespace (lower-case letters, "
+	 "digits and '-') such as istio-system\n" AT
+	 "2:27: error: node.trustDomainAliases[1] is \"x\" again, expected another trust "
+	 "domain\n" AT
+	 "2:33: error: node.trustDomainAliases[3] is \"z/\", expected a SPIFFE trust domain "
+	 "(lower-case letters, digits, '.', '-' and '_') such as cluster.local\n"},
 	/* Ports. */
 	{"node: {name: g}\nmesh: mesh\nports: []\n" IDENTITY,
 	 AT "3:8: error: ports has 0 elements, expected at least 1\n"},
 	{"node: {name: g}\nmesh: mesh\nports:\n"
 	 "- {name: a, device: d0, mtu: 575, addresses: [10.0.0.1/33, 10.0.0.1/-1, 'fe80::1%eth0',\n"
 	 "   '::ffff:1.2.3.4', 10.0.0.1/, 300.0.0.1, 10.0.0.1/08, x, 5]}\n" IDENTITY,
-	 AT "4:30: error: ports[0].mtu is \"575\", expected an integer from 576 to 9216 bytes\n" AT
-	    "4:47: error: ports[0].addresses[0] is \"10.0.0.1/33\", expected an IPv4 or IPv6 prefix "
-	    "such as 10.0.0.0/24 or fd00::/64\n" AT
-	    "4:60: error: ports[0].addresses[1] is \"10.0.0.1/-1\", expected an IPv4 or IPv6 prefix "
-	    "such as 10.0.0.0/24 or fd00::/64\n" AT
-	    "4:73: error: ports[0].addresses[2] is \"fe80::1%eth0\", expected an IPv4 or IPv6 prefix "
-	    "such as 10.0.0.0/24 or fd00::/64\n" AT
-	    "5:4: error: ports[0].addresses[3] is \"::ffff:1.2.3.4\", expected an IPv4 or IPv6 prefix "
-	    "such as 10.0.0.0/24 or fd00::/64\n" AT
-	    "5:22: error: ports[0].addresses[4] is \"10.0.0.1/\", expected an IPv4 or IPv6 prefix such "
-	    "as 10.0.0.0/24 or fd00::/64\n" AT
-	    "5:33: error: ports[0].addresses[5] is \"300.0.0.1\", expected an IPv4 or IPv6 prefix such "
-	    "as 10.0.0.0/24 or fd00::/64\n" AT
-	    "5:44: error: ports[0].addresses[6] is \"10.0.0.1/08\", expected an IPv4 or IPv6 prefix "
-	    "such as 10.0.0.0/24 or fd00::/64\n" AT
-	    "5:57: error: ports[0].addresses[7] is \"x\", expected an IPv4 or IPv6 prefix such as "
-	    "10.0.0.0/24 or fd00::/64\n" AT
-	    "5:60: error: ports[0].addresses[8] is \"5\", expected an IPv4 or IPv6 prefix such as "
-	    "10.0.0.0/24 or fd00::/64\n"},
+	 AT
+	 "4:30: error: ports[0].mtu is \"575\", expected an integer from 576 to 9216 bytes\n" AT
+	 "4:47: error: ports[0].addresses[0] is \"10.0.0.1/33\", expected an IPv4 or IPv6 prefix "
+	 "such as 10.0.0.0/24 or fd00::/64\n" AT
+	 "4:60: error: ports[0].addresses[1] is \"10.0.0.1/-1\", expected an IPv4 or IPv6 prefix "
+	 "such as 10.0.0.0/24 or fd00::/64\n" AT
+	 "4:73: error: ports[0].addresses[2] is \"fe80::1%eth0\", expected an IPv4 or IPv6 prefix "
+	 "such as 10.0.0.0/24 or fd00::/64\n" AT
+	 "5:4: error: ports[0].addresses[3] is \"::ffff:1.2.3.4\", expected an IPv4 or IPv6 prefix "
+	 "such as 10.0.0.0/24 or fd00::/64\n" AT
+	 "5:22: error: ports[0].addresses[4] is \"10.0.0.1/\", expected an IPv4 or IPv6 prefix "
+	 "such "
+	 "as 10.0.0.0/24 or fd00::/64\n" AT "5:33: error: ports[0].addresses[5] is \"300.0.0.1\", "
+	 "expected an IPv4 or IPv6 prefix such "
+	 "as 10.0.0.0/24 or fd00::/64\n" AT
+	 "5:44: error: ports[0].addresses[6] is \"10.0.0.1/08\", expected an IPv4 or IPv6 prefix "
+	 "such as 10.0.0.0/24 or fd00::/64\n" AT
+	 "5:57: error: ports[0].addresses[7] is \"x\", expected an IPv4 or IPv6 prefix such as "
+	 "10.0.0.0/24 or fd00::/64\n" AT
+	 "5:60: error: ports[0].addresses[8] is \"5\", expected an IPv4 or IPv6 prefix such as "
+	 "10.0.0.0/24 or fd00::/64\n"},
 	{"node: {name: g}\nmesh: mesh\nports:\n"
 	 "- {name: a, device: d0, addresses: [10.0.0.0/24, 10.0.0.255/24, 0.0.0.0, '::/0',\n"
 	 "   224.0.0.1/24, 'ff02::1', 127.0.0.1/8, '::1', 10.7.0.0/31]}\n" IDENTITY,
-	 AT "4:37: error: ports[0].addresses[0] is 10.0.0.0/24, the address of the network itself, "
-	    "expected a host's address\n" AT
-	    "4:50: error: ports[0].addresses[1] is 10.0.0.255/24, the broadcast address, expected a "
-	    "host's address\n" AT
-	    "4:65: error: ports[0].addresses[2] is 0.0.0.0/32, the unspecified address, expected a "
-	    "host's address\n" AT
-	    "4:74: error: ports[0].addresses[3] is ::/0, the unspecified address, expected a host's "
-	    "address\n" AT
-	    "5:4: error: ports[0].addresses[4] is 224.0.0.1/24, a multicast address, expected a host's "
-	    "address\n" AT
-	    "5:18: error: ports[0].addresses[5] is ff02::1/128, a multicast address, expected a host's "
-	    "address\n" AT
-	    "5:29: error: ports[0].addresses[6] is 127.0.0.1/8, a loopback address, expected a host's "
-	    "address\n" AT
-	    "5:42: error: ports[0].addresses[7] is ::1/128, a loopback address, expected a host's "
-	    "address\n"},
+	 AT
+	 "4:37: error: ports[0].addresses[0] is 10.0.0.0/24, the address of the network itself, "
+	 "expected a host's address\n" AT
+	 "4:50: error: ports[0].addresses[1] is 10.0.0.255/24, the broadcast address, expected a "
+	 "host's address\n" AT
+	 "4:65: error: ports[0].addresses[2] is 0.0.0.0/32, the unspecified address, expected a "
+	 "host's address\n" AT
+	 "4:74: error: ports[0].addresses[3] is ::/0, the unspecified address, expected a host's "
+	 "address\n" AT "5:4: error: ports[0].addresses[4] is 224.0.0.1/24, a multicast address, "
+	 "expected a host's "
+	 "address\n" AT "5:18: error: ports[0].addresses[5] is ff02::1/128, a multicast address, "
+	 "expected a host's "
+	 "address\n" AT
+	 "5:29: error: ports[0].addresses[6] is 127.0.0.1/8, a loopback address, expected a host's "
+	 "address\n" AT
+	 "5:42: error: ports[0].addresses[7] is ::1/128, a loopback address, expected a host's "
+	 "address\n"},
 	{"node: {name: g}\nmesh: mesh\nports:\n"
 	 "- {name: a, device: 'net_ring0,x=1', addresses: [10.0.0.1/24, 10.0.0.1/16]}\n"
 	 "- {name: a, device: net_ring0, mtu: 1000, addresses: [10.0.0.2/24, 'fd00::1/64']}\n"
 	 "- {name: b, device: '', addresses: [10.0.0.1]}\n" IDENTITY,
-	 AT "4:63: error: ports[0].addresses[1] is 10.0.0.1, which port \"a\" has already, expected "
-	    "another address\n" AT
-	    "5:10: error: ports[1].name is \"a\", as ports[0].name is, expected a name of its own\n" AT
-	    "5:21: error: ports[1].device is \"net_ring0\", which ports[0] has already, expected a "
-	    "device of its own\n" AT
-	    "5:37: error: ports[1].mtu is 1000 with an IPv6 address, expected at least 1280\n" AT
-	    "5:55: error: ports[1].addresses[0] is 10.0.0.2/24, a network that port \"a\" has already, "
-	    "expected another network\n" AT
-	    "6:21: error: ports[2].device is \"\", expected DPDK devargs without blanks, such as "
-	    "net_af_packet0,iface=eth1, or a PCI address\n" AT
-	    "6:37: error: ports[2].addresses[0] is 10.0.0.1, which port \"a\" has already, expected "
-	    "another address\n"},
+	 AT
+	 "4:63: error: ports[0].addresses[1] is 10.0.0.1, which port \"a\" has already, expected "
+	 "another address\n" AT
+	 "5:10: error: ports[1].name is \"a\", as ports[0].name is, expected a name of its own\n" AT
+	 "5:21: error: ports[1].device is \"net_ring0\", which ports[0] has already, expected a "
+	 "device of its own\n" AT
+	 "5:37: error: ports[1].mtu is 1000 with an IPv6 address, expected at least 1280\n" AT
+	 "5:55: error: ports[1].addresses[0] is 10.0.0.2/24, a network that port \"a\" has "
+	 "already, "
+	 "expected another network\n" AT
+	 "6:21: error: ports[2].device is \"\", expected DPDK devargs without blanks, such as "
+	 "net_af_packet0,iface=eth1, or a PCI address\n" AT
+	 "6:37: error: ports[2].addresses[0] is 10.0.0.1, which port \"a\" has already, expected "
+	 "another address\n"},
 	/* Routes. */
 	{LEAST "routes:\n"
 	       "- {to: 10.9.0.0/16, via: 10.1.0.254, port: c}\n"
@@ -347,51 +357,51 @@ static const struct complaint complaints[] = {
 	       "- {to: '::/0', via: 'fe80::1', port: a}\n"
 	       "- {to: 10.7.0.0/16, via: 0.0.0.0, port: a}\n"
 	       "- {to: nowhere, via: 10.1.0.0/24, port: ''}\n",
-	 AT "9:44: error: routes[0].port is \"c\", expected the name of one of the ports\n" AT
-	    "10:8: error: routes[1].to is 10.8.0.1/16, expected no bits behind the prefix\n" AT
-	    "10:26: error: routes[1].via is 10.2.0.254, which is not on the link, expected an address "
-	    "in a network of port \"a\"\n" AT
-	    "11:28: error: routes[2].via is 10.1.0.254 for fd00:9::/64, expected an IPv6 address\n" AT
-	    "12:8: error: routes[3].to is 10.9.0.0/16, as routes[0].to is, expected one route to it\n" AT
-	    "12:26: error: routes[3].via is 10.1.0.1, which is our own, expected the address of a "
-	    "router\n" AT
-	    "13:21: error: routes[4].via is ::, expected the address of a router\n" AT
-	    "14:8: error: routes[5].to is ::/0, as routes[4].to is, expected one route to it\n" AT
-	    "15:26: error: routes[6].via is 0.0.0.0, expected the address of a router\n" AT
-	    "16:8: error: routes[7].to is \"nowhere\", expected an IPv4 or IPv6 prefix such as "
-	    "10.0.0.0/24 or fd00::/64\n" AT
-	    "16:22: error: routes[7].via is \"10.1.0.0/24\", expected an IPv4 or IPv6 address such as "
-	    "10.0.0.1\n" AT
-	    "16:41: error: routes[7].port is \"\", expected a string that is not empty\n"},
+	 AT
+	 "9:44: error: routes[0].port is \"c\", expected the name of one of the ports\n" AT
+	 "10:8: error: routes[1].to is 10.8.0.1/16, expected no bits behind the prefix\n" AT
+	 "10:26: error: routes[1].via is 10.2.0.254, which is not on the link, expected an address "
+	 "in a network of port \"a\"\n" AT
+	 "11:28: error: routes[2].via is 10.1.0.254 for fd00:9::/64, expected an IPv6 address\n" AT
+	 "12:8: error: routes[3].to is 10.9.0.0/16, as routes[0].to is, expected one route to "
+	 "it\n" AT
+	 "12:26: error: routes[3].via is 10.1.0.1, which is our own, expected the address of a "
+	 "router\n" AT "13:21: error: routes[4].via is ::, expected the address of a router\n" AT
+	 "14:8: error: routes[5].to is ::/0, as routes[4].to is, expected one route to it\n" AT
+	 "15:26: error: routes[6].via is 0.0.0.0, expected the address of a router\n" AT
+	 "16:8: error: routes[7].to is \"nowhere\", expected an IPv4 or IPv6 prefix such as "
+	 "10.0.0.0/24 or fd00::/64\n" AT
+	 "16:22: error: routes[7].via is \"10.1.0.0/24\", expected an IPv4 or IPv6 address such as "
+	 "10.0.0.1\n" AT
+	 "16:41: error: routes[7].port is \"\", expected a string that is not empty\n"},
 	/* What paths lead to. */
 	{PORTS "identities:\n- {certificateChain: certs/none.pem, privateKey: certs, trustBundle: "
 	       "certs/ca.pem}\n",
-	 AT "7:22: error: identities[0].certificateChain: cannot read \"DIR/certs/none.pem\" (No such "
-	    "file or directory), expected a file\n" AT
-	    "7:50: error: identities[0].privateKey: \"DIR/certs\" is not a file, expected one\n"},
+	 AT
+	 "7:22: error: identities[0].certificateChain: cannot read \"DIR/certs/none.pem\" (No such "
+	 "file or directory), expected a file\n" AT
+	 "7:50: error: identities[0].privateKey: \"DIR/certs\" is not a file, expected one\n"},
 	{PORTS "identities:\n- {certificateChain: certs/web.pem}\n",
-	 AT "7:3: error: identities[0].privateKey is missing, expected a string of 1 to 4095 bytes\n" AT
+	 AT "7:3: error: identities[0].privateKey is missing, expected a string of 1 to 4095 "
+	    "bytes\n" AT
 	    "7:3: error: identities[0].trustBundle is missing, expected a string of 1 to 4095 "
 	    "bytes\n"},
-	{"node: {name: g}\nmesh: none\nports:\n- {name: a, device: d, addresses: [10.0.0.1]}\n" IDENTITY,
-	 AT "2:7: error: mesh: cannot read \"DIR/none\" (No such file or directory), expected a "
-	    "folder\n"},
-	{"node: {name: g}\nmesh: p2\nports:\n- {name: a, device: d, addresses: [10.0.0.1]}\n" IDENTITY,
-	 AT "2:7: error: mesh: \"DIR/p2\" is not a folder, expected one\n"},
 	{"node: {name: g}\nports:\n- {name: a, device: d, addresses: [10.0.0.1]}\n" IDENTITY,
 	 AT "1:1: error: mesh is missing, expected a string of 1 to 4095 bytes\n"},
 	/* Workloads and listeners. */
 	{LEAST "workloads: [{name: shop/web}, {name: web}, {name: shop/web, source: mine}, {name: "
 	       "Shop/web}, {name: shop/-}]\n",
-	 AT "8:38: error: workloads[1].name is \"web\", expected namespace/name of a WorkloadEntry, such "
-	    "as shop/web\n" AT
-	    "8:51: error: workloads[2].name is \"shop/web\", as workloads[0].name is, expected each "
-	    "workload once\n" AT
-	    "8:69: error: workloads[2].source is \"mine\", expected one of preserve, gateway\n" AT
-	    "8:83: error: workloads[3].name is \"Shop/web\", expected namespace/name of a "
-	    "WorkloadEntry, such as shop/web\n" AT
-	    "8:101: error: workloads[4].name is \"shop/-\", expected namespace/name of a WorkloadEntry, "
-	    "such as shop/web\n"},
+	 AT
+	 "8:38: error: workloads[1].name is \"web\", expected namespace/name of a WorkloadEntry, "
+	 "such "
+	 "as shop/web\n" AT
+	 "8:51: error: workloads[2].name is \"shop/web\", as workloads[0].name is, expected each "
+	 "workload once\n" AT
+	 "8:69: error: workloads[2].source is \"mine\", expected one of preserve, gateway\n" AT
+	 "8:83: error: workloads[3].name is \"Shop/web\", expected namespace/name of a "
+	 "WorkloadEntry, such as shop/web\n" AT "8:101: error: workloads[4].name is \"shop/-\", "
+	 "expected namespace/name of a WorkloadEntry, "
+	 "such as shop/web\n"},
 	{LEAST "workloads: [{name: shop/web}]\nlisteners:\n"
 	       "- {address: 10.1.0.1, port: 1, inbound: {workload: shop/db, port: 0}}\n"
 	       "- {address: 10.1.0.2, port: 1, outbound: {client: shop/db, host: h, port: 1}}\n"
@@ -399,41 +409,44 @@ static const struct complaint complaints[] = {
 	       "- {address: 10.2.0.1, port: 70000, inbound: {workload: shop/web, port: 1},\n"
 	       "   outbound: {client: shop/web, host: h, port: 1}}\n"
 	       "- {address: '::', port: 5, inbound: {workload: shop/web, port: 1}}\n",
-	 AT "10:52: error: listeners[0].inbound.workload is \"shop/db\", expected the name of one of "
-	    "the workloads\n" AT
-	    "10:67: error: listeners[0].inbound.port is \"0\", expected an integer from 1 to 65535 TCP "
-	    "port\n" AT
-	    "11:13: error: listeners[1].address is 10.1.0.2, expected one of the ports' own "
-	    "addresses\n" AT
-	    "11:51: error: listeners[1].outbound.client is \"shop/db\", expected the name of one of "
-	    "the workloads\n" AT
-	    "12:3: error: listeners[2] has no target, expected inbound or outbound\n" AT
-	    "12:29: error: listeners[2] is 10.1.0.1 port 1, as listeners[0] is, expected another "
-	    "address or port\n" AT
-	    "13:3: error: listeners[3] has both inbound and outbound, expected inbound or outbound\n" AT
-	    "13:29: error: listeners[3].port is \"70000\", expected an integer from 1 to 65535 TCP "
-	    "port\n" AT
-	    "15:13: error: listeners[4].address is ::, expected one of the ports' own addresses\n"},
+	 AT
+	 "10:52: error: listeners[0].inbound.workload is \"shop/db\", expected the name of one of "
+	 "the workloads\n" AT "10:67: error: listeners[0].inbound.port is \"0\", expected an "
+	 "integer from 1 to 65535 TCP "
+	 "port\n" AT
+	 "11:13: error: listeners[1].address is 10.1.0.2, expected one of the ports' own "
+	 "addresses\n" AT
+	 "11:51: error: listeners[1].outbound.client is \"shop/db\", expected the name of one of "
+	 "the workloads\n" AT
+	 "12:3: error: listeners[2] has no target, expected inbound or outbound\n" AT
+	 "12:29: error: listeners[2] is 10.1.0.1 port 1, as listeners[0] is, expected another "
+	 "address or port\n" AT "13:3: error: listeners[3] has both inbound and outbound, expected "
+	 "inbound or outbound\n" AT
+	 "13:29: error: listeners[3].port is \"70000\", expected an integer from 1 to 65535 TCP "
+	 "port\n" AT
+	 "15:13: error: listeners[4].address is ::, expected one of the ports' own addresses\n"},
 	/* The document as a whole. */
 	{"", AT "1:1: error: the document is empty, expected a mapping with node, ports, mesh and "
 		"others\n"},
-	{"# nothing\n", AT "1:1: error: the document is empty, expected a mapping with node, ports, "
-			   "mesh and others\n"},
-	{"- a\n", AT "1:1: error: the document is a list, expected a mapping with node, ports, mesh and "
-		     "others\n"},
+	{"# nothing\n",
+	 AT "1:1: error: the document is empty, expected a mapping with node, ports, "
+	    "mesh and others\n"},
+	{"- a\n",
+	 AT "1:1: error: the document is a list, expected a mapping with node, ports, mesh and "
+	    "others\n"},
 	{LEAST "---\n" LEAST, AT "9:1: error: a second document, expected one in this file\n"},
 	{"{}\n", AT "1:1: error: node is missing, expected a mapping\n" AT
 		    "1:1: error: ports is missing, expected a list\n" AT
 		    "1:1: error: mesh is missing, expected a string of 1 to 4095 bytes\n" AT
 		    "1:1: warning: identities is empty, expected at least one for mutual TLS\n"},
-	{"node: [\n", AT "2:1: error: did not find expected node content while parsing a flow node, "
-			 "expected YAML\n"},
+	{"node: [\n",
+	 AT "2:1: error: did not find expected node content while parsing a flow node, "
+	    "expected YAML\n"},
 };
 
 static void
 what_is_wrong_is_said_with_its_place(void **state)
 {
-	put("p2", "");
 	for (size_t i = 0; i < sizeof(complaints) / sizeof(complaints[0]); i++) {
 		parse(complaints[i].text);
 		assert_string_equal(said.text, complaints[i].said);
@@ -449,11 +462,12 @@ too_many_ports_are_refused(void **state)
 
 	for (int i = 0; i < POLICY_MAX_PORTS + 1; i++)
 		len += (size_t)snprintf(text + len, sizeof(text) - len,
-					"- {name: p%d, device: d%d, addresses: [10.%d.0.1/16]}\n", i,
-					i, i);
+					"- {name: p%d, device: d%d, addresses: [10.%d.0.1/16]}\n",
+					i, i, i);
 	config = parse(text);
-	assert_string_equal(said.text, "DIR/p.yaml:6:1: error: ports has 17 elements, expected at most "
-				       "16\n");
+	assert_string_equal(said.text,
+			    "DIR/p.yaml:6:1: error: ports has 17 elements, expected at most "
+			    "16\n");
 	assert_int_equal(config->node.n_ports, POLICY_MAX_PORTS);
 }
 
@@ -464,16 +478,40 @@ static void
 example_is_good(void **state)
 {
 	struct diagnostics *diagnostics = diagnostics_create();
-	char command[512];
+	const struct resources *resources;
 	const struct config *config;
+	const char **files;
+	char command[1024];
+	unsigned int n;
 
-	snprintf(command, sizeof(command), "cp '%s' %s", example, in_folder("portcullis.yaml"));
+	snprintf(command, sizeof(command), "cp -r '%s' \"$(dirname '%s')\"/mesh %s", example,
+		 example, folder);
 	assert_int_equal(system(command), 0);
 	config = config_read(arena, diagnostics, in_folder("portcullis.yaml"));
+	n = config_mesh_files(arena, diagnostics, config->mesh, config->mesh_place, &files);
+	resources = resources_read(arena, diagnostics, files, n, config->root_namespace);
 	report_take(&said, diagnostics);
 	assert_string_equal(said.text, "");
 	assert_int_equal(config->node.n_ports, 2);
 	assert_int_equal(config->n_listeners, 2);
+	assert_int_equal(resources->n_peers, 1);
+	assert_int_equal(resources->n_services, 2);
+	assert_int_equal(resources->n_workloads, 2);
+}
+
+static void
+identities_without_their_files_are_unusable(void **state)
+{
+	const struct config *config =
+		parse(LEAST "- {certificateChain: certs/none.pem, privateKey: certs/web.key, "
+			    "trustBundle: certs/ca.pem}\n"
+			    "- {certificateChain: certs/web.pem}\n");
+
+	assert_int_equal(config->n_identities, 3);
+	assert_false(config->identities[0].unusable);
+	assert_true(config->identities[1].unusable);
+	assert_true(config->identities[2].unusable);
+	assert_string_equal(config->identities[1].certificate_chain, in_folder("certs/none.pem"));
 }
 
 static void
@@ -541,7 +579,12 @@ empty_mesh_folder_is_a_warning_and_none_an_error(void **state)
 	assert_string_equal(said.text, "p.yaml:3:7: warning: no *.yaml or *.yml in \"DIR/mesh\", "
 				       "expected Istio resources\n");
 	assert_int_equal(mesh_files("none", &files), 0);
-	assert_string_equal(said.text, "p.yaml:3:7: error: cannot read \"DIR/none\" (No such file or "
+	assert_string_equal(said.text,
+			    "p.yaml:3:7: error: mesh: cannot read \"DIR/none\" (No such file or "
+			    "directory), expected a folder\n");
+	put("file", "");
+	assert_int_equal(mesh_files("file", &files), 0);
+	assert_string_equal(said.text, "p.yaml:3:7: error: mesh: cannot read \"DIR/file\" (Not a "
 				       "directory), expected a folder\n");
 }
 
@@ -577,8 +620,10 @@ changes_that_wait_for_a_restart_are_warned_of(void **state)
 		   "12:6: warning: tls has changed, which takes effect at the next start\n" AT
 		   "13:6: warning: log has changed, which takes effect at the next start\n" AT
 		   "14:8: warning: admin has changed, which takes effect at the next start\n");
-	compare("node: {name: g}\nmesh: mesh\nports: [{name: a, device: d, addresses: [10.0.0.1]}]\n",
-		"node: {name: h}\nmesh: mesh\nports: [{name: a, device: d, addresses: [10.0.0.2]}]\n");
+	compare("node: {name: g}\nmesh: mesh\nports: [{name: a, device: d, addresses: "
+		"[10.0.0.1]}]\n",
+		"node: {name: h}\nmesh: mesh\nports: [{name: a, device: d, addresses: "
+		"[10.0.0.2]}]\n");
 	assert_string_equal(
 		said.text,
 		AT "1:14: warning: node.name has changed, which takes effect at the next start\n" AT
@@ -594,12 +639,18 @@ prefixes_hold_addresses_of_their_family(void **state)
 		const char *prefix, *address;
 		bool inside;
 	} cases[] = {
-		{"10.0.0.0/8", "10.255.0.1", true},   {"10.0.0.0/8", "11.0.0.0", false},
-		{"10.1.2.128/25", "10.1.2.255", true}, {"10.1.2.128/25", "10.1.2.127", false},
-		{"10.1.2.3", "10.1.2.3", true},	      {"10.1.2.3", "10.1.2.2", false},
-		{"0.0.0.0/0", "8.8.8.8", true},	      {"0.0.0.0/0", "fd00::1", false},
-		{"::/0", "fd00::1", true},	      {"::/0", "8.8.8.8", false},
-		{"fd00::/9", "fd7f::1", true},	      {"fd00::/9", "fd80::1", false},
+		{"10.0.0.0/8", "10.255.0.1", true},
+		{"10.0.0.0/8", "11.0.0.0", false},
+		{"10.1.2.128/25", "10.1.2.255", true},
+		{"10.1.2.128/25", "10.1.2.127", false},
+		{"10.1.2.3", "10.1.2.3", true},
+		{"10.1.2.3", "10.1.2.2", false},
+		{"0.0.0.0/0", "8.8.8.8", true},
+		{"0.0.0.0/0", "fd00::1", false},
+		{"::/0", "fd00::1", true},
+		{"::/0", "8.8.8.8", false},
+		{"fd00::/9", "fd7f::1", true},
+		{"fd00::/9", "fd80::1", false},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -627,6 +678,7 @@ main(int argc, char **argv)
 		TEST(what_is_wrong_is_said_with_its_place),
 		TEST(too_many_ports_are_refused),
 		TEST(example_is_good),
+		TEST(identities_without_their_files_are_unusable),
 		TEST(missing_file_is_an_error),
 		TEST(paths_are_relative_to_the_file),
 		TEST(mesh_files_come_in_order_of_name),

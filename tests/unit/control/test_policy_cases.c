@@ -25,6 +25,7 @@
 struct message {
 	const struct yaml_node *node;
 	const char *at, *text;
+	bool key; /* of a mapping: the place is that of the key */
 };
 
 struct expect_inbound {
@@ -93,6 +94,7 @@ struct test_case {
 static const struct schema_field message_fields[] = {
 	STRING(struct message, "at", at),
 	STRING(struct message, "text", text),
+	{.name = "key", .type = SCHEMA_BOOL, SCHEMA_AT(struct message, key)},
 	END,
 };
 OBJECT_SCHEMA(message, message);
@@ -413,6 +415,23 @@ check_outbound(struct run *run, const struct expect_outbound *expect)
 
 /* --- messages ---------------------------------------------------------------------------------------- */
 
+static struct diagnostics_place
+place_of(const struct run *run, const struct message *message)
+{
+	const char *last = strrchr(message->at, '.');
+	const struct yaml_node *map;
+
+	if (!message->key || last == NULL)
+		return yaml_deepest(run->test->node, message->at)->place;
+	map = yaml_deepest(run->test->node,
+			   arena_copy(run->arena, message->at, (size_t)(last - message->at)));
+	for (unsigned int i = 0; i < map->n; i++)
+		if (yaml_is(map->keys[i], last + 1))
+			return map->keys[i]->place;
+	fail_at(message->node, "key", message->at, "none");
+	return map->place;
+}
+
 static bool
 line_is(const struct run *run, const struct message *message, const char *kind, const char *line)
 {
@@ -424,7 +443,7 @@ line_is(const struct run *run, const struct message *message, const char *kind, 
 		return false;
 	if (message->at == NULL)
 		return true;
-	place = yaml_deepest(run->test->node, message->at)->place;
+	place = place_of(run, message);
 	snprintf(start, sizeof(start), "%s:%u:%u: %s", place.file, place.line, place.column, kind);
 	return strncmp(line, start, strlen(start)) == 0;
 }

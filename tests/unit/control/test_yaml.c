@@ -117,18 +117,40 @@ plain_scalars_are_resolved_as_kubernetes_does(void **state)
 		const char *text;
 		enum yaml_kind kind;
 	} cases[] = {
-		{"~", YAML_NULL},	{"null", YAML_NULL},   {"NULL", YAML_NULL},
-		{"nUll", YAML_STRING},	{"true", YAML_BOOL},   {"Yes", YAML_BOOL},
-		{"off", YAML_BOOL},	{"n", YAML_BOOL},      {"yEs", YAML_STRING},
-		{"0", YAML_INT},	{"-17", YAML_INT},     {"+8", YAML_INT},
-		{"0x1F", YAML_INT},	{"0b101", YAML_INT},   {"0o17", YAML_INT},
-		{"017", YAML_INT},	{"1_000", YAML_INT},   {"018", YAML_FLOAT},
-		{"0x", YAML_STRING},	{"0b2", YAML_STRING},  {"-", YAML_STRING},
-		{"99999999999999999999", YAML_INT},	       {"1.5", YAML_FLOAT},
-		{"1e3", YAML_FLOAT},	{".5", YAML_FLOAT},    {"5.", YAML_FLOAT},
-		{".", YAML_STRING},	{"1e", YAML_STRING},   {"-.inf", YAML_FLOAT},
-		{".nan", YAML_FLOAT},	{"10s", YAML_STRING},  {"10.0.0.1", YAML_STRING},
-		{"0000:01:00.0", YAML_STRING},		       {"2024-01-01", YAML_STRING},
+		{"~", YAML_NULL},
+		{"null", YAML_NULL},
+		{"NULL", YAML_NULL},
+		{"nUll", YAML_STRING},
+		{"true", YAML_BOOL},
+		{"Yes", YAML_BOOL},
+		{"off", YAML_BOOL},
+		{"n", YAML_BOOL},
+		{"yEs", YAML_STRING},
+		{"0", YAML_INT},
+		{"-17", YAML_INT},
+		{"+8", YAML_INT},
+		{"0x1F", YAML_INT},
+		{"0b101", YAML_INT},
+		{"0o17", YAML_INT},
+		{"017", YAML_INT},
+		{"1_000", YAML_INT},
+		{"018", YAML_FLOAT},
+		{"0x", YAML_STRING},
+		{"0b2", YAML_STRING},
+		{"-", YAML_STRING},
+		{"99999999999999999999", YAML_INT},
+		{"1.5", YAML_FLOAT},
+		{"1e3", YAML_FLOAT},
+		{".5", YAML_FLOAT},
+		{"5.", YAML_FLOAT},
+		{".", YAML_STRING},
+		{"1e", YAML_STRING},
+		{"-.inf", YAML_FLOAT},
+		{".nan", YAML_FLOAT},
+		{"10s", YAML_STRING},
+		{"10.0.0.1", YAML_STRING},
+		{"0000:01:00.0", YAML_STRING},
+		{"2024-01-01", YAML_STRING},
 		{"_1", YAML_STRING},
 	};
 
@@ -158,8 +180,8 @@ integers_are_read_up_to_64_bits(void **state)
 static void
 quotes_make_strings(void **state)
 {
-	const struct yaml_node *root =
-		parse("a: \"80\"\nb: 'true'\nc: |\n  1\nd: !!str 80\ne: ! 80\nf: !!int 80\ng: 80\n");
+	const struct yaml_node *root = parse(
+		"a: \"80\"\nb: 'true'\nc: |\n  1\nd: !!str 80\ne: ! 80\nf: !!int 80\ng: 80\n");
 
 	assert_scalar(yaml_get(root, "a"), YAML_STRING, "80");
 	assert_scalar(yaml_get(root, "b"), YAML_STRING, "true");
@@ -202,7 +224,8 @@ nothing_and_comments_are_no_documents(void **state)
 static void
 byte_order_mark_and_crlf_do_not_move_places(void **state)
 {
-	const struct yaml_node *root = parse("\xef\xbb\xbf" "a: 1\r\nb:\r\n  c: x\r\n");
+	const struct yaml_node *root = parse("\xef\xbb\xbf"
+					     "a: 1\r\nb:\r\n  c: x\r\n");
 
 	assert_place(root, 1, 1);
 	assert_scalar(yaml_deepest(root, "b.c"), YAML_STRING, "x");
@@ -232,24 +255,26 @@ static const struct refusal refusals[] = {
 	 "f.yaml:3:17: error: duplicate key \"c\", expected it once (it is on line 3 already)\n"},
 	{"a:\n\tb: 1\n", "f.yaml:2:1: error: tab in the indentation, expected spaces\n"},
 	{"a:\n  b: 1\n  \tc: 2\n", "f.yaml:3:3: error: tab in the indentation, expected spaces\n"},
-	{"a: &x 1\nb: *x\n",
-	 "f.yaml:1:4: error: anchor \"&x\", expected values written out (anchors and aliases are not "
-	 "supported)\n"},
-	{"a: &x {b: 1}\nc: &y [1]\n",
-	 "f.yaml:1:4: error: anchor \"&x\", expected values written out (anchors and aliases are not "
-	 "supported)\n"
-	 "f.yaml:2:4: error: anchor \"&y\", expected values written out (anchors and aliases are not "
-	 "supported)\n"},
+	{"a: &x 1\nb: *x\n", "f.yaml:1:4: error: anchor \"&x\", expected values written out "
+			     "(anchors and aliases are not "
+			     "supported)\n"},
+	{"a: &x {b: 1}\nc: &y [1]\n", "f.yaml:1:4: error: anchor \"&x\", expected values written "
+				      "out (anchors and aliases are not "
+				      "supported)\n"
+				      "f.yaml:2:4: error: anchor \"&y\", expected values written "
+				      "out (anchors and aliases are not "
+				      "supported)\n"},
 	{"a: *x\n",
 	 "f.yaml:1:4: error: alias \"*x\", expected the value itself (anchors and aliases are not "
 	 "supported)\n"},
-	{"a:\n  <<: {b: 1}\n",
-	 "f.yaml:2:3: error: merge key \"<<\", expected fields written out (anchors and aliases are "
-	 "not supported)\n"},
+	{"a:\n  <<: {b: 1}\n", "f.yaml:2:3: error: merge key \"<<\", expected fields written out "
+			       "(anchors and aliases are "
+			       "not supported)\n"},
 	{"a: !secret 1\n",
 	 "f.yaml:1:4: error: tag \"!secret\", expected none, or one of YAML's own such as !!str\n"},
 	{"a: !!python/object [1]\nb: 1\n",
-	 "f.yaml:1:4: error: tag \"tag:yaml.org,2002:python/object\", expected none, or one of YAML's "
+	 "f.yaml:1:4: error: tag \"tag:yaml.org,2002:python/object\", expected none, or one of "
+	 "YAML's "
 	 "own such as !!str\n"},
 	{"[a]: 1\n", "f.yaml:1:1: error: a list as a key, expected a plain name\n"},
 	{"? {a: b}\n: 1\n", "f.yaml:1:3: error: a mapping as a key, expected a plain name\n"},
@@ -257,25 +282,30 @@ static const struct refusal refusals[] = {
 	{"a: \"x\\0y\"\n", "f.yaml:1:4: error: NUL within a string, expected text\n"},
 	{"a: b: c\n",
 	 "f.yaml:1:5: error: mapping values are not allowed in this context, expected YAML\n"},
-	{"a: [1, 2\n",
-	 "f.yaml:2:1: error: did not find expected ',' or ']' while parsing a flow sequence, expected "
-	 "YAML\n"},
-	{"a: 'x\n",
-	 "f.yaml:2:1: error: found unexpected end of stream while scanning a quoted scalar, expected "
-	 "YAML\n"},
+	{"a: [1, 2\n", "f.yaml:2:1: error: did not find expected ',' or ']' while parsing a flow "
+		       "sequence, expected "
+		       "YAML\n"},
+	{"a: 'x\n", "f.yaml:2:1: error: found unexpected end of stream while scanning a quoted "
+		    "scalar, expected "
+		    "YAML\n"},
 	{"a: 1\n b: 2\n",
 	 "f.yaml:2:3: error: mapping values are not allowed in this context, expected YAML\n"},
-	{"a: 1\n- b\n",
-	 "f.yaml:2:1: error: did not find expected key while parsing a block mapping, expected YAML\n"},
-	{"a: \xff\n", "f.yaml:1:4: error: not UTF-8 (invalid leading UTF-8 octet), expected text in "
-		      "UTF-8\n"},
+	{"a: 1\n- b\n", "f.yaml:2:1: error: did not find expected key while parsing a block "
+			"mapping, expected YAML\n"},
+	{"a: \xff\n",
+	 "f.yaml:1:4: error: not UTF-8 (invalid leading UTF-8 octet), expected text in "
+	 "UTF-8\n"},
 	{"\xc3\xa4: 1\r\nb: \xc0\x80\n",
 	 "f.yaml:2:4: error: not UTF-8 (invalid length of a UTF-8 sequence), expected text in "
 	 "UTF-8\n"},
-	{"\xff\xfe" "a", "f.yaml:1:1: error: not UTF-8 (invalid leading UTF-8 octet), expected text in "
-			 "UTF-8\n"},
+	{"\xff\xfe"
+	 "a",
+	 "f.yaml:1:1: error: not UTF-8 (invalid leading UTF-8 octet), expected text in "
+	 "UTF-8\n"},
 	{"a: \x1b[31m\n", "f.yaml:1:4: error: control character 0x1b, expected text\n"},
-	{"\x7f" "ELF\x02", "f.yaml:1:1: error: control character 0x7f, expected text\n"},
+	{"\x7f"
+	 "ELF\x02",
+	 "f.yaml:1:1: error: control character 0x7f, expected text\n"},
 	{"\x1f\x8b\x08\n", "f.yaml:1:1: error: control character 0x1f, expected text\n"},
 	{"%YAML 3.0\n---\na: 1\n",
 	 "f.yaml:1:1: error: found incompatible YAML document, expected YAML\n"},
@@ -295,9 +325,11 @@ static void
 nul_byte_is_refused(void **state)
 {
 	parse_bytes("a: 1\nb: \0\n", 10);
-	assert_string_equal(said.text, "f.yaml:2:4: error: control character 0x00, expected text\n");
+	assert_string_equal(said.text,
+			    "f.yaml:2:4: error: control character 0x00, expected text\n");
 	parse_bytes("\0", 1);
-	assert_string_equal(said.text, "f.yaml:1:1: error: control character 0x00, expected text\n");
+	assert_string_equal(said.text,
+			    "f.yaml:1:1: error: control character 0x00, expected text\n");
 }
 
 static void
@@ -350,9 +382,10 @@ nesting_has_a_limit(void **state)
 	memset(text, '[', YAML_MAX_DEPTH + 1);
 	memset(text + YAML_MAX_DEPTH + 1, ']', YAML_MAX_DEPTH + 1);
 	parse_bytes(text, 2 * YAML_MAX_DEPTH + 2);
-	assert_string_equal(said.text,
-			    "f.yaml:1:65: error: lists and mappings too deep in each other, expected at "
-			    "most 64 levels\n");
+	assert_string_equal(
+		said.text,
+		"f.yaml:1:65: error: lists and mappings too deep in each other, expected at "
+		"most 64 levels\n");
 }
 
 static void
@@ -391,8 +424,9 @@ files_have_a_limit(void **state)
 	assert_non_null(text);
 	memset(text, '\n', YAML_MAX_FILE + 1);
 	parse_bytes(text, YAML_MAX_FILE + 1);
-	assert_string_equal(said.text, "f.yaml: error: file of more than 16777216 bytes, expected at "
-				       "most that\n");
+	assert_string_equal(said.text,
+			    "f.yaml: error: file of more than 16777216 bytes, expected at "
+			    "most that\n");
 	free(text);
 }
 
@@ -408,9 +442,27 @@ many_keys_are_compared_in_reasonable_time(void **state)
 	len += (size_t)snprintf(text + len, room - len, "key77: 1\n");
 	parse_bytes(text, len);
 	free(text);
-	assert_string_equal(said.text, "f.yaml:50001:1: error: duplicate key \"key77\", expected it "
-				       "once (it is on line 78 already)\n");
+	assert_string_equal(said.text,
+			    "f.yaml:50001:1: error: duplicate key \"key77\", expected it "
+			    "once (it is on line 78 already)\n");
 	assert_int_equal(documents.roots[0]->n, 50000);
+}
+
+static void
+many_tag_directives_are_refused_at_once(void **state)
+{
+	size_t room = 8u << 20, len = 0;
+	char *text = malloc(room);
+
+	assert_non_null(text);
+	for (int i = 0; i < 300000; i++)
+		len += (size_t)snprintf(text + len, room - len, "%%TAG !a%d! tag:x:\n", i);
+	len += (size_t)snprintf(text + len, room - len, "---\na: 1\n");
+	parse_bytes(text, len);
+	free(text);
+	assert_string_equal(said.text,
+			    "f.yaml:17:1: error: too many %TAG directives, expected at most "
+			    "16 in a file\n");
 }
 
 static void
@@ -429,8 +481,9 @@ static void
 messages_carry_no_control_characters(void **state)
 {
 	parse_any("a: 1\n\"x\\e[2J\\x9b\": 1\n\"x\\e[2J\\x9b\": 1\n");
-	assert_string_equal(said.text, "f.yaml:3:1: error: duplicate key \"x\\x1b[2J\\x9b\", expected "
-				       "it once (it is on line 2 already)\n");
+	assert_string_equal(said.text,
+			    "f.yaml:3:1: error: duplicate key \"x\\x1b[2J\\x9b\", expected "
+			    "it once (it is on line 2 already)\n");
 }
 
 /* --- files ---------------------------------------------------------------------------------- */
@@ -512,6 +565,7 @@ main(void)
 		TEST(scalars_have_a_limit),
 		TEST(files_have_a_limit),
 		TEST(many_keys_are_compared_in_reasonable_time),
+		TEST(many_tag_directives_are_refused_at_once),
 		TEST(errors_beyond_the_limit_are_counted),
 		TEST(messages_carry_no_control_characters),
 		TEST(files_that_cannot_be_read_are_errors),

@@ -26,9 +26,8 @@ void
 harness_eal(const char *name)
 {
 	char prefix[64];
-	char *argv[] = {"test",        "--no-huge", "--no-shconf",  "--no-pci",
-			"-m",          "64",        "--no-telemetry", "--log-level=error",
-			"--file-prefix", prefix};
+	char *argv[] = {"test", "--no-huge",      "--no-shconf",       "--no-pci",      "-m",
+			"64",   "--no-telemetry", "--log-level=error", "--file-prefix", prefix};
 
 	snprintf(prefix, sizeof(prefix), "%s-%d", name, (int)getpid());
 	if (rte_eal_init((int)RTE_DIM(argv), argv) < 0) {
@@ -289,8 +288,8 @@ lay_out(const struct frame *frame)
 	l.ip6 = packet[0] >> 4 == 6;
 	l.l4 = packet + (l.ip6 ? 40 : (packet[0] & 15) * 4);
 	l.protocol = l.ip6 ? packet[6] : packet[9];
-	l.l4_len = l.ip6 ? (size_t)(packet[4] << 8 | packet[5]) :
-			   (size_t)(packet[2] << 8 | packet[3]) - (size_t)(l.l4 - packet);
+	l.l4_len = l.ip6 ? (size_t)(packet[4] << 8 | packet[5])
+			 : (size_t)(packet[2] << 8 | packet[3]) - (size_t)(l.l4 - packet);
 	if (l.protocol != IPPROTO_ICMP)
 		l.pseudo = plain_sum(packet + (l.ip6 ? 8 : 12), l.ip6 ? 32 : 8,
 				     l.protocol + (uint32_t)l.l4_len);
@@ -477,8 +476,8 @@ void
 resolve(struct harness *h, unsigned int interface, const char *address)
 {
 	bool ip6 = strchr(address, ':') != NULL;
-	const char *own = ip6 ? (interface == 0 ? "fd00::1" : "fd01::1") :
-				(interface == 0 ? "10.0.0.1" : "10.1.0.1");
+	const char *own = ip6 ? (interface == 0 ? "fd00::1" : "fd01::1")
+			      : (interface == 0 ? "10.0.0.1" : "10.1.0.1");
 	struct rte_mbuf *m = own_packet(h, own, address, 0);
 	struct frame frame;
 

@@ -151,8 +151,7 @@ handed_back_tcp_is_routed_on(void **state)
 /* Asserts an ICMP error from interface 0's address to 10.0.0.9 or fd00::9 that quotes the
  * frame's packet, in whole or what fits. */
 static void
-assert_error(struct harness *h, const struct frame *about, uint8_t type, uint8_t code,
-	     uint16_t mtu)
+assert_error(struct harness *h, const struct frame *about, uint8_t type, uint8_t code, uint16_t mtu)
 {
 	bool ip6 = about->data[IP] >> 4 == 6;
 	size_t at = IP + (ip6 ? 40 : 20), quoted;
@@ -342,7 +341,8 @@ link_local_packets_stay_on_their_link(void **state)
 	assert_nothing_sent(h);
 }
 
-/* --- errors that we receive -------------------------------------------------------------------- */
+/* --- errors that we receive --------------------------------------------------------------------
+ */
 
 /* An ICMP error about the TCP segment 10.0.0.1:4096 > 10.2.0.9:80 (or fd00::1 > fd02::9),
  * sequence number 1. */
@@ -370,14 +370,14 @@ icmp_errors_are_told_to_tcp(void **state)
 		uint8_t kind;
 		uint16_t mtu;
 	} cases[] = {
-		{false, 3, 0, 0, 0, 0},    {false, 3, 1, 0, 0, 0},
-		{false, 3, 2, 0, 1, 0},    {false, 3, 3, 0, 1, 0},
-		{false, 3, 4, 1280, 2, 1280}, {false, 3, 4, 0, 2, 68},
-		{false, 3, 13, 0, 0, 0},   {false, 11, 0, 0, 0, 0},
-		{true, 1, 0, 0, 0, 0},     {true, 1, 3, 0, 0, 0},
-		{true, 1, 4, 0, 1, 0},     {true, 2, 0, 1400, 2, 1400},
+		{false, 3, 0, 0, 0, 0},        {false, 3, 1, 0, 0, 0},
+		{false, 3, 2, 0, 1, 0},        {false, 3, 3, 0, 1, 0},
+		{false, 3, 4, 1280, 2, 1280},  {false, 3, 4, 0, 2, 68},
+		{false, 3, 13, 0, 0, 0},       {false, 11, 0, 0, 0, 0},
+		{true, 1, 0, 0, 0, 0},         {true, 1, 3, 0, 0, 0},
+		{true, 1, 4, 0, 1, 0},         {true, 2, 0, 1400, 2, 1400},
 		{true, 2, 0, 70000, 2, 65535}, {true, 3, 0, 0, 0, 0},
-		{true, 4, 1, 0, 1, 0},     {true, 4, 0, 0, 0, 0},
+		{true, 4, 1, 0, 1, 0},         {true, 4, 0, 0, 0, 0},
 	};
 	struct frame frame;
 
@@ -452,7 +452,8 @@ icmp_error_for_another_is_told_and_routed_on(void **state)
 	assert_int_equal(COUNTER(h, forwarded), 1);
 }
 
-/* --- routes ------------------------------------------------------------------------------------ */
+/* --- routes ------------------------------------------------------------------------------------
+ */
 
 static void
 source_fits_the_way_out(void **state)
@@ -564,8 +565,8 @@ checksums_are_computed_for_a_port_that_cannot(void **state)
 			m->l3_len = header;
 			m->l4_len = 20;
 			m->ol_flags = RTE_MBUF_F_TX_TCP_CKSUM |
-				      (ip6 ? RTE_MBUF_F_TX_IPV6 :
-					     RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM);
+				      (ip6 ? RTE_MBUF_F_TX_IPV6
+					   : RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM);
 			net_output(h->net, &m, 1, h->now);
 			assert_true(sent(h, 0, &out));
 			assert_true(checksums_right(&out));

@@ -36,8 +36,7 @@ answer_nd(struct harness *h, const char *address, const struct rte_ether_addr *m
 }
 
 static void
-assert_arp_request(const struct frame *frame, const char *target,
-		   const struct rte_ether_addr *to)
+assert_arp_request(const struct frame *frame, const char *target, const struct rte_ether_addr *to)
 {
 	const struct rte_arp_hdr *arp = (const struct rte_arp_hdr *)(frame->data + ARP_AT);
 	struct in6_addr address = ip(target), own = ip("10.0.0.1");
@@ -217,6 +216,32 @@ no_answer_after_three_questions_drops_what_waits(void **state)
 	/* It starts anew with the next packet. */
 	output(h, "10.0.0.9");
 	assert_int_equal(drain(h), 1);
+}
+
+static void
+tcp_is_told_of_a_next_hop_that_does_not_answer(void **state)
+{
+	struct harness *h = *state;
+	const char *pairs[][2] = {{"10.0.0.1", "10.0.0.9"}, {"fd00::1", "fd00::9"}};
+
+	for (size_t i = 0; i < RTE_DIM(pairs); i++) {
+		struct in6_addr local = ip(pairs[i][0]), remote = ip(pairs[i][1]);
+
+		output(h, pairs[i][1]);
+		for (int second = 0; second < 3; second++)
+			pass(h, SECOND);
+		drain(h);
+		net_input(h->net, 0, NULL, 0, h->now, h->tcp, h->errors, 4, &h->n_errors);
+		assert_int_equal(h->n_errors, 1);
+		assert_memory_equal(&h->errors[0].local, &local, 16);
+		assert_memory_equal(&h->errors[0].remote, &remote, 16);
+		assert_int_equal(h->errors[0].local_port, 4096);
+		assert_int_equal(h->errors[0].remote_port, 80);
+		assert_int_equal(h->errors[0].seq, 1);
+		assert_int_equal(h->errors[0].kind, 0);
+		net_input(h->net, 0, NULL, 0, h->now, h->tcp, h->errors, 4, &h->n_errors);
+		assert_int_equal(h->n_errors, 0);
+	}
 }
 
 static void
@@ -512,7 +537,8 @@ addresses_are_announced_at_the_start(void **state)
 	net_destroy(net);
 }
 
-/* --- neighbour discovery ----------------------------------------------------------------------- */
+/* --- neighbour discovery -----------------------------------------------------------------------
+ */
 
 static void
 solicitation_for_us_is_answered(void **state)
@@ -638,6 +664,7 @@ main(void)
 		T(packets_wait_for_the_answer_and_keep_their_order),
 		T(solicitation_resolves_ip6),
 		T(no_answer_after_three_questions_drops_what_waits),
+		T(tcp_is_told_of_a_next_hop_that_does_not_answer),
 		T(queue_of_a_neighbour_keeps_the_latest),
 		T(unasked_answers_make_no_entry),
 		T(unasked_answer_with_another_mac_is_verified_first),

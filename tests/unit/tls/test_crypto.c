@@ -129,8 +129,7 @@ parse(const struct vector *v, struct crypto_device *device, struct parsed *p)
 }
 
 static void
-check_split(struct crypto_device *device, const struct parsed *p, uint32_t a, uint32_t b,
-	    bool seal)
+check_split(struct crypto_device *device, const struct parsed *p, uint32_t a, uint32_t b, bool seal)
 {
 	uint32_t total = p->n + CRYPTO_TAG_LEN;
 	uint8_t before[256 + CRYPTO_TAG_LEN] = {0};
@@ -201,8 +200,8 @@ seal_with(struct crypto_device *device, enum crypto_aead aead, const uint8_t *te
 static void
 both_back_ends_agree_whatever_the_buffers(void **state)
 {
-	static const uint32_t sizes[] = {0, 1, 15, 16, 17, 63, 64, 65, 127, 128, 255, 256, 257,
-					 768, 1000, 1400, 4095, 16384, 16385};
+	static const uint32_t sizes[] = {0,   1,   15,  16,  17,   63,   64,   65,    127,  128,
+					 255, 256, 257, 768, 1000, 1400, 4095, 16384, 16385};
 	struct crypto_device *a = open_device("ipsec-mb");
 	struct crypto_device *b = open_device("openssl");
 	static uint8_t text[20000], one[20000], other[20000];

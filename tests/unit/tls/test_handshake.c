@@ -558,6 +558,58 @@ tickets_of_a_server_do_no_harm(void **state)
 	}
 }
 
+/* A session that a client has from somebody else. */
+static SSL_SESSION *
+strange_session(int version)
+{
+	struct wire_peer_options calls = caller(), answers = callee();
+	struct wire_peer client, server;
+	SSL_SESSION *session;
+	uint8_t flight[16384];
+
+	calls.max_version = answers.max_version = version;
+	answers.tickets = 1;
+	wire_peer_create(&client, &calls);
+	wire_peer_create(&server, &answers);
+	SSL_CTX_set_session_id_context(server.ctx, (const unsigned char *)"x", 1);
+	SSL_set_session_id_context(server.ssl, (const unsigned char *)"x", 1);
+	for (int i = 0; i < 4; i++) {
+		wire_peer_give(&server, flight, wire_peer_run(&client, flight, sizeof(flight)));
+		wire_peer_give(&client, flight, wire_peer_run(&server, flight, sizeof(flight)));
+	}
+	SSL_read(client.ssl, flight, 1); /* takes the ticket */
+	session = SSL_get1_session(client.ssl);
+	assert_true(SSL_SESSION_is_resumable(session));
+	wire_peer_destroy(&client);
+	wire_peer_destroy(&server);
+	return session;
+}
+
+static void
+strange_ticket_gets_a_full_handshake(void **state)
+{
+	static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+
+	for (size_t k = 0; k < 2; k++) {
+		SSL_SESSION *session = strange_session(versions[k]);
+		struct tls_handshake *hs = server_of(mesh.identity);
+		struct wire_peer_options options = caller();
+		struct wire_peer peer;
+
+		options.max_version = versions[k];
+		wire_peer_create(&peer, &options);
+		assert_int_equal(SSL_set_session(peer.ssl, session), 1);
+		assert_done(wire_shake(hs, &peer, 0), hs);
+		assert_false(SSL_session_reused(peer.ssl));
+		assert_true(tls_handshake_peer(hs)->verified);
+		converse(hs, &peer);
+		tls_handshake_free(hs);
+		wire_peer_destroy(&peer);
+		SSL_SESSION_free(session);
+		assert_clean();
+	}
+}
+
 static void
 hello_retry_works_on_both_sides(void **state)
 {
@@ -842,6 +894,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(data_in_the_flight_of_finished_is_kept),
 		cmocka_unit_test(data_before_takeover_is_kept),
 		cmocka_unit_test(tickets_of_a_server_do_no_harm),
+		cmocka_unit_test(strange_ticket_gets_a_full_handshake),
 		cmocka_unit_test(hello_retry_works_on_both_sides),
 		cmocka_unit_test(peers_without_middlebox_records_work),
 		cmocka_unit_test(server_that_asks_for_no_certificate_gets_none),

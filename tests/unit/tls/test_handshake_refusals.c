@@ -361,7 +361,7 @@ no_common_version(void **state)
 	answers.max_version = TLS1_2_VERSION;
 	client.min_version = 0x0304;
 	assert_refuses(tls_handshake_client(&client, &wire_pools), &answers,
-		       TLS_CAUSE_ALERT_RECEIVED, "protocol version", 0);
+		       TLS_CAUSE_ALERT_RECEIVED, "protocol_version", 0);
 }
 
 static void
@@ -412,13 +412,13 @@ peer_that_refuses_us(void **state)
 
 	calls.root = answers.root = other.cert;
 	assert_refuses(tls_handshake_server(&server, &wire_pools), &calls,
-		       TLS_CAUSE_ALERT_RECEIVED, "alert \"unknown CA\" (48)", 0);
+		       TLS_CAUSE_ALERT_RECEIVED, "alert unknown_ca (48)", 0);
 	calls.max_version = answers.max_version = TLS1_2_VERSION;
 	assert_refuses(tls_handshake_server(&server, &wire_pools), &calls,
-		       TLS_CAUSE_ALERT_RECEIVED, "alert \"unknown CA\" (48)", 0);
+		       TLS_CAUSE_ALERT_RECEIVED, "alert unknown_ca (48)", 0);
 	/* In TLS 1.3 it is the record layer that hears of it. */
 	assert_refuses(tls_handshake_client(&client, &wire_pools), &answers,
-		       TLS_CAUSE_ALERT_RECEIVED, "alert \"unknown CA\" (48)", 0);
+		       TLS_CAUSE_ALERT_RECEIVED, "alert unknown_ca (48)", 0);
 	pki_free(&other);
 }
 
@@ -482,12 +482,12 @@ alert_as_first_record(void **state)
 
 	assert_int_equal(tls_handshake_step(hs), TLS_STEP_FAILED);
 	assert_int_equal(tls_handshake_peer(hs)->alert, 40);
-	assert_detail(hs, TLS_CAUSE_ALERT_RECEIVED, "alert \"handshake failure\" (40)");
+	assert_detail(hs, TLS_CAUSE_ALERT_RECEIVED, "alert handshake_failure (40)");
 	tls_handshake_free(hs);
 	assert_clean();
 	hs = client_fed(close, sizeof(close));
 	assert_int_equal(tls_handshake_step(hs), TLS_STEP_FAILED);
-	assert_detail(hs, TLS_CAUSE_ALERT_RECEIVED, "alert \"close notify\" (0)");
+	assert_detail(hs, TLS_CAUSE_ALERT_RECEIVED, "alert close_notify (0)");
 	tls_handshake_free(hs);
 	assert_clean();
 }

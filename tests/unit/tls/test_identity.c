@@ -204,8 +204,21 @@ identity_without_a_certificate_loads(void **state)
 	assert_string_equal(tls_identity_serial(identity), "");
 	assert_int_equal(tls_identity_not_after(identity), 0);
 	tls_identity_free(identity);
-	assert_loads(&(struct tls_identity_files){0}); /* the system's bundle */
 	assert_loads(&(struct tls_identity_files){.skip_verify = true});
+}
+
+static void
+system_bundle_is_where_the_environment_says(void **state)
+{
+	struct tls_identity_files files = {0};
+	struct tls_identity_error error;
+
+	setenv("SSL_CERT_FILE", bundle, 1);
+	assert_loads(&files);
+	setenv("SSL_CERT_FILE", "/nonexistent/roots.pem", 1);
+	assert_null(tls_identity_load(&files, &error));
+	assert_string_equal(error.file, "/nonexistent/roots.pem");
+	unsetenv("SSL_CERT_FILE");
 }
 
 static void
@@ -557,6 +570,7 @@ main(void)
 		cmocka_unit_test(bundle_of_several_roots_loads),
 		cmocka_unit_test(text_around_pem_is_ignored),
 		cmocka_unit_test(identity_without_a_certificate_loads),
+		cmocka_unit_test(system_bundle_is_where_the_environment_says),
 		cmocka_unit_test(certificate_that_is_no_svid_loads_where_none_is_needed),
 		cmocka_unit_test(fingerprint_tells_whether_the_bytes_changed),
 		cmocka_unit_test(missing_file_is_named),

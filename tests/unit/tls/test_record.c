@@ -63,8 +63,8 @@ sealed_records_are_those_of_the_rfcs(void **state)
 				uint8_t *content, type;
 				uint32_t length;
 
-				at += outsider_open(&p.to_server, wire + at, n - at, &type, &content,
-						    &length);
+				at += outsider_open(&p.to_server, wire + at, n - at, &type,
+						    &content, &length);
 				assert_int_equal(type, 23);
 				assert_true(length > 0 && length <= TLS_RECORD_MAX_PLAINTEXT);
 				assert_memory_equal(content, text + seen, length);
@@ -95,8 +95,7 @@ records_of_the_rfcs_are_opened(void **state)
 			}
 			assert_int_equal(feed(&p, p.server, wire, n, &cuts[c]), 0);
 			assert_hears(p.server, text, total);
-			assert_int_equal(tls_batch_counters(p.batch)->records_in,
-					 RTE_DIM(sizes));
+			assert_int_equal(tls_batch_counters(p.batch)->records_in, RTE_DIM(sizes));
 			assert_int_equal(tls_batch_counters(p.batch)->bytes_in, total);
 			pair_free(&p);
 		}
@@ -180,15 +179,13 @@ tampered_record_is_a_bad_mac_and_what_came_before_is_kept(void **state)
 			n += outsider_seal(&p.to_server, 23, text + 540, 40, 0, wire + n);
 			/* Anywhere behind the second header. */
 			wire[first + 5 + bit / 3] ^= 1u << bit % 8;
-			assert_int_equal(feed(&p, p.server, wire, n, &cuts[3]),
-					 TLS_RECORD_BAD_MAC);
+			assert_int_equal(feed(&p, p.server, wire, n, &cuts[3]), TLS_RECORD_BAD_MAC);
 			assert_hears(p.server, text, 500);
 			assert_sends_alert(&p, p.server, 2, 20);
 			assert_int_equal(tls_batch_counters(p.batch)->bad_mac, 1);
 			assert_int_equal(tls_records_held_in(p.server), 0);
 			/* And it stays so. */
-			assert_int_equal(feed(&p, p.server, wire, n, &cuts[3]),
-					 TLS_RECORD_BAD_MAC);
+			assert_int_equal(feed(&p, p.server, wire, n, &cuts[3]), TLS_RECORD_BAD_MAC);
 			assert_int_equal(tls_records_seal(p.server, new_buffer(text, 10)),
 					 TLS_RECORD_BAD_MAC);
 			assert_null(tls_records_plaintext(p.server));
@@ -222,13 +219,25 @@ struct bad_header {
 };
 
 static const struct bad_header bad_headers[] = {
-	{"change_cipher_spec", {20, 3, 3, 0, 1}, TLS_RECORD_UNEXPECTED, TLS_RECORD_UNEXPECTED, 10,
+	{"change_cipher_spec",
+	 {20, 3, 3, 0, 1},
+	 TLS_RECORD_UNEXPECTED,
+	 TLS_RECORD_UNEXPECTED,
+	 10,
 	 10},
 	{"unknown type", {99, 3, 3, 0, 40}, TLS_RECORD_UNEXPECTED, TLS_RECORD_UNEXPECTED, 10, 10},
 	{"type zero", {0, 3, 3, 0, 40}, TLS_RECORD_UNEXPECTED, TLS_RECORD_UNEXPECTED, 10, 10},
-	{"one byte too long", {23, 3, 3, 0x41, 0x01}, TLS_RECORD_OVERFLOW, TLS_RECORD_OVERFLOW, 22,
+	{"one byte too long",
+	 {23, 3, 3, 0x41, 0x01},
+	 TLS_RECORD_OVERFLOW,
+	 TLS_RECORD_OVERFLOW,
+	 22,
 	 22},
-	{"as long as can be", {23, 3, 3, 0xff, 0xff}, TLS_RECORD_OVERFLOW, TLS_RECORD_OVERFLOW, 22,
+	{"as long as can be",
+	 {23, 3, 3, 0xff, 0xff},
+	 TLS_RECORD_OVERFLOW,
+	 TLS_RECORD_OVERFLOW,
+	 22,
 	 22},
 	{"shorter than a tag", {23, 3, 3, 0, 15}, TLS_RECORD_BAD_MAC, TLS_RECORD_BAD_MAC, 20, 20},
 	{"empty", {23, 3, 3, 0, 0}, TLS_RECORD_BAD_MAC, TLS_RECORD_BAD_MAC, 20, 20},
@@ -246,8 +255,8 @@ broken_framing_ends_the_connection_with_its_alert(void **state)
 
 			assert_int_equal(feed(&p, p.server, bad->bytes, 5, &cuts[0]),
 					 is_1_3 ? bad->error_1_3 : bad->error_1_2);
-			assert_sends_alert(&p, p.server, 2, is_1_3 ? bad->alert_1_3 :
-								     bad->alert_1_2);
+			assert_sends_alert(&p, p.server, 2,
+					   is_1_3 ? bad->alert_1_3 : bad->alert_1_2);
 			assert_ptr_equal(tls_batch_next(p.batch), p.server);
 			assert_null(tls_batch_next(p.batch));
 			pair_free(&p);
@@ -550,8 +559,8 @@ trace_of_rfc_8448(void **state)
 		"fc602dcb501a59a8fcc49c4bf2e5f0a21c0047c2abf332540dd032e167c2955d";
 	static const char server_alert[] = "1703030013b58fd67166ebf599d24720cfbe7efa7a8864a9";
 	struct pair p = pair_new(&suites[0]);
-	struct tls_keys keys = {.version = TLS_1_3, .side = TLS_SIDE_SERVER,
-				.aead = CRYPTO_AES_128_GCM};
+	struct tls_keys keys = {
+		.version = TLS_1_3, .side = TLS_SIDE_SERVER, .aead = CRYPTO_AES_128_GCM};
 	struct tls_records *server = tls_records_create(&pools, p.batch);
 	uint8_t expected[128];
 	uint32_t n;

@@ -35,7 +35,7 @@ assert_data_goes_both_ways(struct pair *p)
 	assert_sends(p, p->server, 23, text, 700);
 }
 
-/* --- KeyUpdate, RFC 8446 section 4.6.3 ------------------------------------------------------ */
+/* --- KeyUpdate, RFC 8446 section 4.6.3 --- */
 
 static void
 key_update_changes_the_keys_of_what_is_received(void **state)
@@ -166,8 +166,12 @@ struct told {
 
 static const struct told wrong_in_1_3[] = {
 	{"KeyUpdate with more behind it", 22, {24, 0, 0, 1, 0, 24}, 6, TLS_RECORD_UNEXPECTED, 10},
-	{"KeyUpdate twice in a record", 22, {24, 0, 0, 1, 0, 24, 0, 0, 1, 0}, 10,
-	 TLS_RECORD_UNEXPECTED, 10},
+	{"KeyUpdate twice in a record",
+	 22,
+	 {24, 0, 0, 1, 0, 24, 0, 0, 1, 0},
+	 10,
+	 TLS_RECORD_UNEXPECTED,
+	 10},
 	{"KeyUpdate of an unknown kind", 22, {24, 0, 0, 1, 2}, 5, TLS_RECORD_DECODE, 50},
 	{"empty KeyUpdate", 22, {24, 0, 0, 0}, 4, TLS_RECORD_DECODE, 50},
 	{"long KeyUpdate", 22, {24, 0, 0, 2, 0, 0}, 6, TLS_RECORD_DECODE, 50},
@@ -241,7 +245,7 @@ nothing_comes_between_the_fragments_of_a_message(void **state)
 	}
 }
 
-/* --- tickets ---------------------------------------------------------------------------------- */
+/* --- tickets --- */
 
 static void
 tickets_are_passed_over_by_a_client(void **state)
@@ -283,7 +287,7 @@ ticket_longer_than_its_fields_allow_is_refused(void **state)
 	pair_free(&p);
 }
 
-/* --- renegotiation, RFC 5246 sections 7.4.1.1 and 7.2.2 ----------------------------------------- */
+/* --- renegotiation, RFC 5246 sections 7.4.1.1 and 7.2.2 --- */
 
 static void
 renegotiation_is_declined_once(void **state)
@@ -310,7 +314,7 @@ renegotiation_is_declined_once(void **state)
 	}
 }
 
-/* --- the end -------------------------------------------------------------------------------------- */
+/* --- the end --- */
 
 static void
 close_notify_is_the_end_once_the_data_is_handed_out(void **state)
@@ -382,7 +386,7 @@ warnings_are_put_up_with_in_1_2(void **state)
 	pair_free(&p);
 }
 
-/* --- limits of keys ---------------------------------------------------------------------------------- */
+/* --- limits of keys --- */
 
 static void
 old_gcm_key_is_changed_by_itself(void **state)
@@ -444,8 +448,9 @@ sequence_numbers_do_not_wrap(void **state)
 		assert_hears(p.server, text, 10);
 		assert_int_equal(tls_records_seal(p.client, new_buffer(text, 10)),
 				 TLS_RECORD_LIMIT);
-		assert_int_equal(feed(&p, p.server, (const uint8_t[]){23, 3, 3, 0, 40}, 5, &cuts[2]),
-				 TLS_RECORD_LIMIT);
+		assert_int_equal(
+			feed(&p, p.server, (const uint8_t[]){23, 3, 3, 0, 40}, 5, &cuts[2]),
+			TLS_RECORD_LIMIT);
 		tls_batch_run(p.batch);
 		assert_null(tls_records_output(p.client));
 		pair_free(&p);
