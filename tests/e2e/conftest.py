@@ -91,6 +91,7 @@ def _shared_gateway(topology, shared, binary, wrapper):
 def gateway(_shared_gateway):
     """The shared gateway, running; a test must leave it as it found it."""
     running = _shared_gateway.up()
+    running.log.forget()
     yield running
     if not running.alive():
         _shared_gateway.down()  # raises with what it said last

@@ -84,7 +84,7 @@ def test_mutual_tls_is_terminated(gateway, mesh, workloads, certificates, name, 
     sock.close()
     assert accepted.peer == source(ADDRESS[name])
     line = gateway.log.wait(number)
-    assert line["result"] == "ok" and line["upstream"]["tls"] is None
+    assert line["result"] == "ok" and line["upstream"]["tls"] is None, line
     seen = line["downstream"]["tls"]
     assert seen["peer"] == pki.spiffe("sleep") and seen["verified"] is True
     assert seen["version"].replace(" ", "") in ("TLSv1." + str(version.value - 0x0301),
@@ -257,11 +257,19 @@ def nginx_workload(work, tmp_path_factory):
 @pytest.mark.core
 def test_curl_with_a_certificate_reaches_nginx_in_plaintext(gateway, mesh, nginx_workload,
                                                             certificates):
-    answer = programs.curl(mesh, f"https://{ADDRESS['web']}:8088/", "--insecure",
+    answer = programs.curl(mesh, f"https://{ADDRESS['web']}:8088/", "--insecure", "--http1.1",
                            *programs.curl_identity(certificates.peer))
     assert (answer.status, answer.body) == (200, f"web sees {CLIENT} over http\n"), answer.error
     line = gateway.log.wait(answer.port)
     assert line["downstream"]["tls"]["peer"] == pki.spiffe("sleep")
+
+
+def test_curl_that_offers_h2_gets_an_answer(gateway, mesh, nginx_workload, certificates):
+    """Bytes are passed on as they are: HTTP/2 must not be agreed on for a workload that was not
+    said to speak it."""
+    answer = programs.curl(mesh, f"https://{ADDRESS['web']}:8088/", "--insecure",
+                           *programs.curl_identity(certificates.peer))
+    assert answer.status == 200, answer.error
 
 
 @pytest.mark.core

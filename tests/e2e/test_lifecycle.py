@@ -52,10 +52,8 @@ def test_sigterm_lets_what_lives_finish_and_takes_nothing_new(own, mesh, workloa
         other = peers.connect(mesh, ADDRESS["web"], TCP_PORT, CLIENT, timeout=1)
         peers.exchange(tls(certificates).wrap_socket(other))
     sock.close()
-    assert gateway.process.wait(10 * gateway.slow) == 0
-    gateway.log.poll()
+    gateway.wait_end(10)
     assert gateway.log.wait(number)["result"] == "ok"
-    gateway.process = None
 
 
 @pytest.mark.core
@@ -67,12 +65,10 @@ def test_sigterm_ends_what_does_not_finish(own, mesh, workloads, certificates):
     started = time.monotonic()
     gateway.process.popen.send_signal(signal.SIGTERM)
     peers.ending(sock, 15)
-    assert gateway.process.wait(15 * gateway.slow) == 0
+    gateway.wait_end(15)
     assert 1.0 < time.monotonic() - started < 8 * gateway.slow
     sock.close()
-    gateway.log.poll()
     assert gateway.log.wait(number)["cause"] is not None
-    gateway.process = None
 
 
 def test_without_connections_sigterm_ends_at_once(own):
@@ -124,7 +120,7 @@ def test_two_workers_share_the_traffic(own, mesh, workloads, certificates):
 def test_start_fails_clearly_without_its_interface(own):
     config, gateway = own(start=False, ports=[
         {"name": "mesh", "device": "net_af_packet0,iface=pc-nowhere",
-         "addresses": ["10.10.0.1/24"]}], listeners=False)
+         "addresses": ["10.10.0.1/24"]}], listeners=[])
     with pytest.raises(AssertionError, match="(?s)ended with [1-9].*pc-nowhere"):
         gateway.start()
     gateway.process = None

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bytes that nobody honest sends: each is dropped and counted or answered, none stops us."""
 
+import contextlib
 import random
 import struct
 import time
@@ -8,8 +9,8 @@ import time
 import pytest
 
 from harness import peers, pki
-from harness.rawpeer import IP, TCP, RawConnection, RawPeer
-from harness.scenario import ADDRESS, CLIENT, GATEWAY_MESH, TCP_PORT
+from harness.rawpeer import TCP, IPv6, IPv6ExtHdrFragment, RawConnection, RawPeer
+from harness.scenario import ADDRESS, CLIENT, CLIENT6, GATEWAY_MESH, TCP_PORT
 
 SEED = 3
 
@@ -73,15 +74,25 @@ def test_wrong_checksums_are_counted_and_not_answered(raw, gateway, counter):
 
 
 @pytest.mark.core
-def test_fragments_are_counted_and_dropped(raw, gateway):
-    before = gateway.counter("fragments")
-    packet = IP(bytes(syn(raw) / (b"x" * 64)))
-    payload = bytes(packet.payload)
+def test_ipv4_fragments(raw):
+    """net_af_packet has the kernel put IPv4 fragments together; those that overlap, never end or
+    begin nowhere must do no harm."""
+    payload = bytes(syn(raw) / (b"x" * 64))[20:]
     for flags, offset, part in (("MF", 0, payload[:24]), ("MF", 3, payload[24:48]),
-                                (0, 6, payload[48:]), ("MF", 0, payload[:8]),
-                                (0, 8191, payload[:24])):
+                                (0, 6, payload[48:]), ("MF", 0, payload[:8]), ("MF", 0, payload),
+                                ("MF", 1, payload), (0, 8191, payload[:24])):
         raw.send(raw.ip(ADDRESS["open"], flags=flags, frag=offset, proto=6) / part)
-    gateway.settle(lambda _: gateway.counter("fragments") >= before + 4, 3, "fragments")
+
+
+@pytest.mark.core
+def test_ipv6_fragments_are_counted_and_dropped(raw, gateway):
+    before = gateway.counter("fragments")
+    packet = IPv6(src=CLIENT6, dst=ADDRESS["web6"]) / IPv6ExtHdrFragment(id=7, m=1) / TCP(
+        sport=next(ports), dport=TCP_PORT, flags="S")
+    raw.send_frame(packet, 0x86dd)
+    raw.send_frame(IPv6(src=CLIENT6, dst=ADDRESS["web6"]) / IPv6ExtHdrFragment(id=7, offset=3)
+                   / (b"y" * 40), 0x86dd)
+    gateway.settle(lambda _: gateway.counter("fragments") >= before + 2, 3, "fragments")
 
 
 @pytest.mark.core
@@ -94,10 +105,7 @@ def test_options_of_every_length(raw):
             body = bytes([kind, length]) + bytes(max(length - 2, 0))
             body = (body + bytes(40))[:40]
             header = struct.pack("!HHIIBBHHH", port, TCP_PORT, 7, 0, 15 << 4, 2, 65535, 0, 0)
-            segment = header + body
-            packet = raw.ip(ADDRESS["open"]) / TCP(segment)
-            del packet[TCP].chksum
-            raw.send(packet)
+            raw.send_tcp(ADDRESS["open"], header + body)
             if kind == 254 and length >= 2:
                 reply = raw.receive_tcp(port, 1, lambda tcp: tcp.flags & 0x12 == 0x12)
                 assert reply is not None, f"unknown option of {length} bytes"
@@ -153,15 +161,6 @@ def test_random_and_mutated_frames(raw):
             time.sleep(0.01)
     for number in range(300):
         raw.socket.send(rng.randbytes(rng.randint(14, 200)))
-
-
-def test_a_flood_of_syns_does_not_keep_others_out(raw, mesh, workloads):
-    for number in range(3000):
-        raw.send(raw.ip(ADDRESS["open"], ttl=64) / TCP(sport=1024 + number, dport=TCP_PORT,
-                                                       flags="S", seq=number))
-    sock = peers.connect(mesh, ADDRESS["open"], TCP_PORT, CLIENT, timeout=5)
-    peers.exchange(sock)
-    sock.close()
 
 
 # --- TLS -----------------------------------------------------------------------------------------
@@ -285,7 +284,8 @@ def test_garbage_after_a_client_hello(gateway, mesh, certificates):
         broken = bytearray(flight)
         for _ in range(8):
             broken[rng.randrange(5, len(broken))] = rng.randrange(256)
-        sock.sendall(broken + rng.randbytes(300))
-        sock.shutdown(peers.socket.SHUT_WR)
-        peers.ending(sock, 10)
+        with contextlib.suppress(OSError):  # it may be over already
+            sock.sendall(broken + rng.randbytes(300))
+            sock.shutdown(peers.socket.SHUT_WR)
+            peers.ending(sock, 10)
         sock.close()

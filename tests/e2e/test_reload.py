@@ -76,11 +76,10 @@ def test_sighup_reloads(own, mesh, workloads, certificates):
 
 
 def test_a_rule_that_is_added_and_removed_takes_effect(own, mesh, workloads, certificates):
-    """A workload policy of a file of its own; without it the older one decides again."""
+    """Of two policies of the same age for a workload the one that is first by name wins whole."""
     config, gateway = own()
     late = config.mesh / "late.yaml"
     document = peer_authentication("masked", "DISABLE")
-    document["metadata"]["creationTimestamp"] = "2001-01-01T00:00:00Z"  # the oldest wins
     assert is_refused(plaintext(mesh, "masked"))
     document["metadata"]["name"] = "late"
     gateway.change(late, _yaml([document]))

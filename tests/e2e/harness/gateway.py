@@ -30,7 +30,7 @@ LINE = {
     "bytes_sent": int, "duration_ms": (int, float), "policy": OPTIONAL_DICT, "result": str,
     "cause": (str, type(None)), "detail": (str, type(None)),
 }
-TLS = {"version": str, "cipher": str, "alpn": (str, type(None)), "sni": (str, type(None)),
+TLS = {"version": (str, type(None)), "cipher": (str, type(None)), "alpn": (str, type(None)), "sni": (str, type(None)),
        "peer": (str, type(None)), "verified": bool}
 
 
@@ -84,6 +84,11 @@ class ConnectionLog:
                 self.lines.append(check_line(json.loads(line)))
             except ValueError as error:
                 raise AssertionError(f"not a JSON line: {line!r}: {error}") from None
+
+    def forget(self):
+        """Leaves out the lines of before: ports of clients come again."""
+        self.poll()
+        self.lines.clear()
 
     def find(self, port):
         """Lines of connections from this port of the client."""
@@ -200,19 +205,29 @@ class Gateway:
     def alive(self):
         return self.process is not None and self.process.running()
 
+    def wait_end(self, timeout=20.0):
+        """Waits for the end of a gateway that was asked to stop, and asserts that it was a good
+        one."""
+        process, self.process = self.process, None
+        try:
+            status = process.wait(timeout * self.slow)
+        finally:
+            process.stop()
+        text = process.text()
+        report = REPORTS.search(text)
+        if status != 0 or report:
+            tail = text[report.start():][:6000] if report else "\n".join(process.lines[-40:])
+            raise Failed(f"the gateway ended with status {status}:\n{tail}")
+        self.log.poll()
+
     def stop(self, timeout=20.0):
         if self.process is None:
             return
-        process, self.process = self.process, None
-        running = process.running()
-        process.stop(timeout * self.slow)
-        status, text = process.popen.returncode, process.text()
-        report = REPORTS.search(text)
-        if not running or status != 0 or report:
-            tail = text[report.start():][:6000] if report else "\n".join(process.lines[-40:])
-            raise Failed(f"the gateway {'ended' if running else 'had ended by itself'} "
-                         f"with status {status}:\n{tail}")
-        self.log.poll()
+        if not self.process.running():
+            lines, self.process = self.process.lines, None
+            raise Failed("the gateway had ended by itself:\n" + "\n".join(lines[-60:]))
+        self.process.popen.send_signal(signal.SIGTERM)
+        self.wait_end(timeout)
 
     def __enter__(self):
         return self.start()

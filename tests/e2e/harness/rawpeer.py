@@ -4,12 +4,15 @@ nobody else answers. It speaks just enough ARP and TCP to get into a connection.
 
 import logging
 import socket
+import struct
 import time
 
 logging.getLogger("scapy.runtime").setLevel(logging.ERROR)
 
 from scapy.layers.inet import IP, TCP  # noqa: E402
+from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment  # noqa: E402, F401
 from scapy.layers.l2 import ARP, Ether  # noqa: E402
+from scapy.utils import checksum  # noqa: E402
 
 ETH_P_ALL = 3
 MAC = "02:00:00:00:77:77"
@@ -60,12 +63,19 @@ class RawPeer:
                 continue
             yield frame
 
-    def send_frame(self, data):
-        """Any bytes behind an Ethernet header of IPv4."""
-        self.socket.send(bytes(Ether(src=MAC, dst=self.gateway_mac, type=0x0800)) + bytes(data))
+    def send_frame(self, data, kind=0x0800):
+        """Any bytes behind an Ethernet header, of IPv4 unless another type is given."""
+        self.socket.send(bytes(Ether(src=MAC, dst=self.gateway_mac, type=kind)) + bytes(data))
 
     def send(self, packet):
         self.send_frame(bytes(packet))
+
+    def send_tcp(self, target, segment):
+        """A segment as it stands but for its checksum, which is made right."""
+        pseudo = socket.inet_aton(self.address) + socket.inet_aton(target) + \
+            struct.pack("!BBH", 0, 6, len(segment))
+        right = struct.pack("!H", checksum(pseudo + segment))
+        self.send(self.ip(target, proto=6) / (segment[:16] + right + segment[18:]))
 
     def ip(self, target, **fields):
         return IP(src=self.address, dst=target, **fields)

@@ -39,7 +39,7 @@ class Service:
 
     def __init__(self, number, tls, protocol="TCP", tls_mode=None, account="reviews",
                  location="MESH_INTERNAL", address=SERVER, virtual=None, port=None, sans=()):
-        self.virtual = virtual or f"10.96.0.{number}"
+        self.virtual = f"10.96.0.{number}" if virtual is None else virtual
         self.address, self.port = address, port or 20000 + number
         self.protocol, self.tls_mode, self.account = protocol, tls_mode, account
         self.tls, self.location, self.sans = tls, location, sans
@@ -76,7 +76,8 @@ def services(mesh, outside):
                                 virtual="fd00:96::18"),
         "imposterauto": Service(19, None, protocol=None, tls_mode=istio),
         "wrongca": Service(20, None, protocol="HTTP", tls_mode=istio),
-        "dead": Service(21, {"mode": "DISABLE"}, protocol="HTTP"),
+        # No address of its own: known by that of its endpoint.
+        "direct": Service(21, None, tls_mode=istio, virtual=""),
     }
 
 
@@ -121,9 +122,10 @@ def service_documents(table):
         port = {"number": 80, "name": "port", "targetPort": service.port}
         if service.protocol:
             port["protocol"] = service.protocol
-        spec = {"hosts": [f"{name}.{DOMAIN}"], "addresses": [service.virtual],
-                "location": service.location, "resolution": "STATIC", "ports": [port],
-                "endpoints": [endpoint]}
+        spec = {"hosts": [f"{name}.{DOMAIN}"], "location": service.location,
+                "resolution": "STATIC", "ports": [port], "endpoints": [endpoint]}
+        if service.virtual:
+            spec["addresses"] = [service.virtual]
         if service.sans:
             spec["subjectAltNames"] = list(service.sans)
         yield _document("ServiceEntry", name, spec)
@@ -164,19 +166,18 @@ class Certificates:
 
 class Scenario:
     """A folder with portcullis.yaml, the mesh folder, and copies of the identity files, that a
-    test may change without disturbing others."""
+    test may change without disturbing others. `node` changes sections of portcullis.yaml."""
 
-    def __init__(self, directory, certificates, workloads=None, listeners=True, **node):
+    def __init__(self, directory, certificates, **node):
         self.directory = Path(directory)
         self.mesh = self.directory / "mesh"
         self.mesh.mkdir(parents=True)
         self.certificates = certificates
-        self.workloads = dict(WORKLOADS if workloads is None else workloads)
+        self.workloads = dict(WORKLOADS)
         outside = certificates.outside.directory
         self.services = services(certificates.mesh.directory, outside)
         self.identities = {name: self._copy(name) for name in ("web", "client")}
         self.node = node
-        self.listeners = listeners
         self.write()
 
     def _copy(self, name):
@@ -214,16 +215,15 @@ class Scenario:
             "mesh": "mesh",
             "workloads": [{"name": f"shop/{name}", "source": row[3]}
                           for name, row in self.workloads.items()],
+            "listeners": [
+                {"address": GATEWAY_MESH, "port": 15443,
+                 "inbound": {"workload": "shop/web", "port": TCP_PORT}},
+                {"address": GATEWAY_WORK, "port": 9080,
+                 "outbound": {"client": "shop/client", "host": f"reviews.{DOMAIN}", "port": 80}}],
             "timeouts": {"connect": "2s", "handshake": "3s", "idle": "1h", "drain": "2s"},
             "log": {"connections": str(self.directory / "connections.log")},
             "admin": {"socket": str(self.directory / "admin.sock")},
         }
-        if self.listeners:
-            config["listeners"] = [
-                {"address": GATEWAY_MESH, "port": 15443,
-                 "inbound": {"workload": "shop/web", "port": TCP_PORT}},
-                {"address": GATEWAY_WORK, "port": 9080,
-                 "outbound": {"client": "shop/client", "host": f"reviews.{DOMAIN}", "port": 80}}]
         for key, value in self.node.items():
             config[key] = {**config.get(key, {}), **value} if isinstance(value, dict) else value
         return config
