@@ -442,6 +442,53 @@ had_ended(const struct session *session, const struct leg *leg, int error)
 	       leg_ended(leg->upstream ? &session->downstream : &session->upstream);
 }
 
+/* Broken records or an alert of the peer. */
+static bool
+records_failed(struct leg *leg, uint64_t now)
+{
+	char detail[160];
+	uint8_t alert;
+	int error;
+
+	if (leg->records == NULL || (error = tls_records_error(leg->records)) == 0)
+		return false;
+	if (error == TLS_RECORD_ALERT) {
+		alert = tls_records_alert_received(leg->records);
+		snprintf(detail, sizeof(detail), "the %s sent the TLS alert %s (%u)%s",
+			 leg->upstream ? "upstream" : "downstream", tls_alert_name(alert), alert,
+			 tls_records_confirmed(leg->records) ? "" :
+			 ", before it accepted our side of the handshake");
+		if (leg->upstream)
+			session_upstream_failed(leg->session, SESSION_TLS_ALERT_RECEIVED, detail, now);
+		else
+			session_fail(leg->session, SESSION_TLS_ALERT_RECEIVED, false, detail, now);
+		return true;
+	}
+	alert = tls_records_alert_sent(leg->records);
+	snprintf(detail, sizeof(detail), "%s; answered with the TLS alert %s (%u)",
+		 tls_record_strerror(error), tls_alert_name(alert), alert);
+	leg_flush(leg, now);
+	session_fail(leg->session, SESSION_TLS_ALERT_SENT, leg->upstream, detail, now);
+	return true;
+}
+
+/* What a peer sent before its RST is read first: an alert says more than the RST does. True:
+ * it ended the session. */
+static bool
+heard_alert(struct leg *leg, uint64_t now)
+{
+	struct session *session = leg->session;
+
+	if (session->state == SESSION_CLOSING)
+		return false;
+	if (leg->handshake != NULL)
+		return session_last_step(leg, now);
+	if (leg->records == NULL)
+		return false;
+	session_crypto(session->engine, now);
+	return records_failed(leg, now);
+}
+
 static void
 leg_failed(struct leg *leg, uint64_t now)
 {
@@ -449,6 +496,8 @@ leg_failed(struct leg *leg, uint64_t now)
 	int error = tcp_conn_error(leg->tcp);
 	enum session_cause cause = cause_of_tcp(error, leg->upstream);
 
+	if (heard_alert(leg, now))
+		return;
 	leg_drop_tcp(leg, false, now);
 	if (had_ended(session, leg, error)) {
 		leg->finished = true;
@@ -521,36 +570,6 @@ session_crypto(struct session_engine *engine, uint64_t now)
 }
 
 /* --- stage: egress ---------------------------------------------------------------------------------- */
-
-/* Broken records or an alert of the peer. */
-static bool
-records_failed(struct leg *leg, uint64_t now)
-{
-	char detail[160];
-	uint8_t alert;
-	int error;
-
-	if (leg->records == NULL || (error = tls_records_error(leg->records)) == 0)
-		return false;
-	if (error == TLS_RECORD_ALERT) {
-		alert = tls_records_alert_received(leg->records);
-		snprintf(detail, sizeof(detail), "the %s sent the TLS alert %s (%u)%s",
-			 leg->upstream ? "upstream" : "downstream", tls_alert_name(alert), alert,
-			 tls_records_confirmed(leg->records) ? "" :
-			 ", before it accepted our side of the handshake");
-		if (leg->upstream)
-			session_upstream_failed(leg->session, SESSION_TLS_ALERT_RECEIVED, detail, now);
-		else
-			session_fail(leg->session, SESSION_TLS_ALERT_RECEIVED, false, detail, now);
-		return true;
-	}
-	alert = tls_records_alert_sent(leg->records);
-	snprintf(detail, sizeof(detail), "%s; answered with the TLS alert %s (%u)",
-		 tls_record_strerror(error), tls_alert_name(alert), alert);
-	leg_flush(leg, now);
-	session_fail(leg->session, SESSION_TLS_ALERT_SENT, leg->upstream, detail, now);
-	return true;
-}
 
 static bool
 relay(struct leg *from, uint64_t now)

@@ -223,6 +223,16 @@ session_handshake_eof(struct leg *leg)
 	enqueue(leg); /* the next step fails, unless what is there completes the handshake */
 }
 
+bool
+session_last_step(struct leg *leg, uint64_t now)
+{
+	if (!tls_handshake_ready(leg->handshake) ||
+	    tls_handshake_step(leg->handshake) != TLS_STEP_FAILED)
+		return false;
+	handshake_failed(leg, now);
+	return true;
+}
+
 static void
 step(struct leg *leg, uint64_t now)
 {

@@ -151,6 +151,8 @@ void session_start_server(struct session *session, bool http, uint64_t now);
 void session_start_client(struct session *session, uint64_t now);
 void session_queue_handshake(struct leg *leg);
 void session_handshake_eof(struct leg *leg);
+/* The connection is gone: true when what it had sent before fails the handshake. */
+bool session_last_step(struct leg *leg, uint64_t now);
 enum session_cause session_cause_of_tls(enum tls_cause cause);
 
 /* session_upstream.c */

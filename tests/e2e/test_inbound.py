@@ -264,12 +264,14 @@ def test_curl_with_a_certificate_reaches_nginx_in_plaintext(gateway, mesh, nginx
     assert line["downstream"]["tls"]["peer"] == pki.spiffe("sleep")
 
 
-def test_curl_that_offers_h2_gets_an_answer(gateway, mesh, nginx_workload, certificates):
-    """Bytes are passed on as they are: HTTP/2 must not be agreed on for a workload that was not
-    said to speak it."""
-    answer = programs.curl(mesh, f"https://{ADDRESS['web']}:8088/", "--insecure",
+def test_curl_that_offers_h2_gets_an_answer_from_an_http1_port(gateway, mesh, workloads,
+                                                               certificates):
+    """Bytes are passed on as they are: HTTP/2 must not be agreed on for a port that is declared
+    to speak HTTP/1."""
+    answer = programs.curl(mesh, f"https://{ADDRESS['web']}:{HTTP_PORT}/", "--insecure",
                            *programs.curl_identity(certificates.peer))
     assert answer.status == 200, answer.error
+    assert gateway.log.wait(answer.port)["downstream"]["tls"]["alpn"] == "http/1.1"
 
 
 @pytest.mark.core
