@@ -59,6 +59,19 @@ class Screen:
         print(self._paint("1;31", "  ✘ " + text), flush=True)
 
 
+# How a line of the connection log, which is long, is broken for the screen.
+ROWS = [("time", "connection", "direction"), ("downstream",), ("upstream",),
+        ("workload", "service", "protocol", "mode"),
+        ("bytes_received", "bytes_sent", "duration_ms"), ("policy",), ("result", "cause", "leg"),
+        ("detail", "local_reply")]
+
+
+def broken_into_lines(line):
+    rows = [", ".join(f"{json.dumps(key)}: {json.dumps(line[key])}" for key in row if key in line)
+            for row in ROWS]
+    return "{" + ",\n ".join(row for row in rows if row) + "}"
+
+
 class Demo:
     def __init__(self, screen, directory, topology):
         self.screen, self.directory, self.topology = screen, directory, topology
@@ -170,8 +183,7 @@ server {{
             found = [line for line in self.gateway.log.lines[self.logged:] if matches(line)]
             if found:
                 self.screen.say(why)
-                self.screen.output(textwrap.fill(json.dumps(found[0]), 96,
-                                                 break_on_hyphens=False))
+                self.screen.output(broken_into_lines(found[0]))
                 return found[0]
             time.sleep(0.05)
         raise Failed("the gateway's log has no such line:\n" + "\n".join(
@@ -214,16 +226,16 @@ server {{
                        for name in ("plain", "mesh"))
         self.screen.say("On the workload's side of the gateway:")
         first = self.shell(None, "tcpdump -r plain.pcap -n -t -A -c 1 'tcp[tcpflags] & tcp-push "
-                           "!= 0 and dst port 80' 2>/dev/null | grep -a -o 'GET.*'")
+                           "!= 0 and dst port 80' 2>/dev/null | grep -a -o 'GET.*' | head -n 1")
         self.expect("GET / HTTP/1.1" in first and b"GET / HTTP" in plain,
                     "there the request is readable")
         self.screen.say("""On the wire to the mesh: a ClientHello (record type 16), then only
             encrypted records (type 17):""")
-        hello = self.shell(None, "tcpdump -r mesh.pcap -n -t -c 1 -x 'dst port 8443 and "
+        hello = self.shell(None, "tcpdump -r mesh.pcap -n -t -q -c 1 -x 'dst port 8443 and "
                            "tcp[((tcp[12] & 0xf0) >> 2)] = 0x16' 2>/dev/null | head -n 6")
-        records = self.shell(None, "tcpdump -r mesh.pcap -n -t -c 2 'dst port 8443 and "
+        records = self.shell(None, "tcpdump -r mesh.pcap -n -t -q -c 2 'port 8443 and "
                              "tcp[((tcp[12] & 0xf0) >> 2)] = 0x17' 2>/dev/null")
-        self.expect(f"> {REVIEWS}.8443" in hello and f"> {REVIEWS}.8443" in records
+        self.expect(f"> {REVIEWS}.8443" in hello and f"{REVIEWS}.8443" in records
                     and b"GET / HTTP" not in wire
                     and f"outbound_.80_._.{HOST}".encode() in wire,
                     "there TLS is all there is, with the SNI that Istio's sidecars use")
@@ -232,7 +244,7 @@ server {{
                     "the server proved to be spiffe://cluster.local/ns/shop/sa/reviews")
 
     def capture(self, space, name, port):
-        process = space.start(["tcpdump", "-i", "eth0", "-n", "-U", "-w",
+        process = space.start(["tcpdump", "-i", "eth0", "-n", "--immediate-mode", "-U", "-w",
                                self.directory / f"{name}.pcap", "tcp", "port", str(port)],
                               cwd=self.directory)
         process.wait_line("listening on")
@@ -241,7 +253,7 @@ server {{
     def mutual_tls_to_plaintext(self):
         self.screen.say("""web, an nginx behind the gateway, knows nothing of TLS. A client in
             the mesh calls it with its certificate:""")
-        answer = self.curl(self.mesh, "--insecure --cert certs/sleep.pem --key certs/sleep.key "
+        answer = self.curl(self.mesh, "--http1.1 --insecure --cert certs/sleep.pem --key certs/sleep.key "
                            f"https://{WEB}:8080/")
         self.expect(f"web: hello {CLIENT}, you came by http" in answer,
                     "the answer came over mutual TLS from a server that speaks plain HTTP")
@@ -488,6 +500,7 @@ def main():
                     and "NO_COLOR" not in os.environ)
     started, kept, failed = time.monotonic(), False, ["nothing was shown"]
     directory = Path(tempfile.mkdtemp(prefix="portcullis-demo-"))
+    directory.chmod(0o755)  # tcpdump reads captures as a user of its own; keys are root's anyway
     topology, demo = None, None
     try:
         topology = netns.Topology()
