@@ -47,17 +47,22 @@ const char *
 tcp_state_name(enum tcp_state state)
 {
 	static const char *const name[] = {
-		[TCP_CLOSED] = "CLOSED",           [TCP_SYN_SENT] = "SYN-SENT",
-		[TCP_SYN_RECEIVED] = "SYN-RECEIVED", [TCP_ESTABLISHED] = "ESTABLISHED",
-		[TCP_FIN_WAIT_1] = "FIN-WAIT-1",   [TCP_FIN_WAIT_2] = "FIN-WAIT-2",
-		[TCP_CLOSE_WAIT] = "CLOSE-WAIT",   [TCP_CLOSING] = "CLOSING",
-		[TCP_LAST_ACK] = "LAST-ACK",       [TCP_TIME_WAIT] = "TIME-WAIT",
+		[TCP_CLOSED] = "CLOSED",
+		[TCP_SYN_SENT] = "SYN-SENT",
+		[TCP_SYN_RECEIVED] = "SYN-RECEIVED",
+		[TCP_ESTABLISHED] = "ESTABLISHED",
+		[TCP_FIN_WAIT_1] = "FIN-WAIT-1",
+		[TCP_FIN_WAIT_2] = "FIN-WAIT-2",
+		[TCP_CLOSE_WAIT] = "CLOSE-WAIT",
+		[TCP_CLOSING] = "CLOSING",
+		[TCP_LAST_ACK] = "LAST-ACK",
+		[TCP_TIME_WAIT] = "TIME-WAIT",
 	};
 
 	return (unsigned int)state < RTE_DIM(name) ? name[state] : "?";
 }
 
-/* --- birth --------------------------------------------------------------------------------------- */
+/* --- birth ----------------------------------------------------------------------------- */
 
 static uint32_t
 or_default(uint32_t value, uint32_t fallback)
@@ -68,7 +73,8 @@ or_default(uint32_t value, uint32_t fallback)
 static uint8_t
 window_scale(uint32_t room)
 {
-	uint64_t most = RTE_MIN(RTE_MAX(4ull * room, (uint64_t)WSCALE_ROOM), (uint64_t)TCP_ROOM_MAX);
+	uint64_t most =
+		RTE_MIN(RTE_MAX(4ull * room, (uint64_t)WSCALE_ROOM), (uint64_t)TCP_ROOM_MAX);
 	uint8_t scale = 0;
 
 	while (scale < TCP_WSCALE_MAX && (65535ull << scale) < most)
@@ -136,8 +142,7 @@ tcp_conn_new(struct tcp_stack *stack, const struct tcp_tuple *tuple,
 	cold->last_recv = stack->tick;
 	cold->ts_offset = tcp_ts_offset(stack, tuple);
 	configure(conn, config != NULL ? config : &defaults);
-	tcp_table_insert(&stack->table, tcp_table_hash(&stack->table, tuple),
-			 tcp_conn_index(conn));
+	tcp_table_insert(&stack->table, tcp_table_hash(&stack->table, tuple), tcp_conn_index(conn));
 	return conn;
 }
 
@@ -274,7 +279,7 @@ tcp_refuse(struct tcp_stack *stack, struct rte_mbuf *m, uint64_t now)
 	tcp_chain_free(m);
 }
 
-/* --- news ------------------------------------------------------------------------------------------ */
+/* --- news ------------------------------------------------------------------------------ */
 
 void
 tcp_conn_event(struct tcp_conn *conn, uint32_t bits)
@@ -320,7 +325,7 @@ tcp_conn_want_output(struct tcp_conn *conn)
 	tcp_list_push(conn->stack, &conn->stack->output, conn, TCP_LIST_OUTPUT);
 }
 
-/* --- death ---------------------------------------------------------------------------------------------- */
+/* --- death ----------------------------------------------------------------------------- */
 
 static void
 drop_send_queue(struct tcp_conn *conn)
@@ -454,7 +459,7 @@ tcp_release(struct tcp_conn *conn, uint64_t now)
 	tcp_conn_reap(conn);
 }
 
-/* --- bytes --------------------------------------------------------------------------------------------------- */
+/* --- bytes ----------------------------------------------------------------------------- */
 
 struct rte_mbuf *
 tcp_receive(struct tcp_conn *conn, uint32_t max)
@@ -556,7 +561,7 @@ tcp_unacked(const struct tcp_conn *conn)
 	return seq_gt(conn->snd_end, first) ? conn->snd_end - first : 0;
 }
 
-/* --- what it is ------------------------------------------------------------------------------------------------ */
+/* --- what it is ------------------------------------------------------------------------ */
 
 const struct tcp_tuple *
 tcp_conn_tuple(const struct tcp_conn *conn)

@@ -85,7 +85,8 @@ tcp_cubic_ack(struct tcp_conn *conn, uint32_t acked)
 	}
 	if (acked != 0) {
 		float mss = conn->mss;
-		float cwnd = congestion_avoidance(conn, (float)acked / mss, (float)conn->cwnd / mss);
+		float cwnd =
+			congestion_avoidance(conn, (float)acked / mss, (float)conn->cwnd / mss);
 
 		conn->cwnd = (uint32_t)RTE_MIN(cwnd * mss, (float)CWND_MAX);
 	}

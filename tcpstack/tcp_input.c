@@ -14,7 +14,7 @@ tcp_conn_ack_now(struct tcp_conn *conn)
 	tcp_conn_want_output(conn);
 }
 
-/* --- the handshake --------------------------------------------------------------------------- */
+/* --- the handshake --------------------------------------------------------------------- */
 
 /* RFC 6691: the MSS option does not count options, what is sent does. */
 static void
@@ -133,7 +133,7 @@ syn_sent_input(struct tcp_conn *conn, struct tcp_segment *segment)
 	return true;
 }
 
-/* --- checks -------------------------------------------------------------------------------------- */
+/* --- checks ---------------------------------------------------------------------------- */
 
 /* RFC 7323 sections 3.2 and 5.3 */
 static bool
@@ -295,7 +295,7 @@ syn_received_ack(struct tcp_conn *conn, const struct tcp_segment *segment)
 	return true;
 }
 
-/* --- payload and FIN ---------------------------------------------------------------------------------- */
+/* --- payload and FIN ------------------------------------------------------------------- */
 
 static void
 schedule_ack(struct tcp_conn *conn)
@@ -346,7 +346,8 @@ payload_input(struct tcp_conn *conn, struct rte_mbuf *m, struct tcp_segment *seg
 	}
 	m = tcp_chain_trim_front(m, segment->header);
 	tcp_chain_truncate(m, segment->len);
-	conn->rcv_mss = RTE_MAX(conn->rcv_mss, (uint16_t)RTE_MIN(segment->len, (uint32_t)UINT16_MAX));
+	conn->rcv_mss =
+		RTE_MAX(conn->rcv_mss, (uint16_t)RTE_MIN(segment->len, (uint32_t)UINT16_MAX));
 	tcp_reassembly_input(conn, m, segment->seq, segment->len);
 	if (conn->rcv_nxt == before || gap)
 		tcp_conn_ack_now(conn); /* RFC 5681 section 4.2 */
@@ -486,7 +487,7 @@ tcp_conn_input(struct tcp_conn *conn, struct rte_mbuf *m, struct tcp_segment *se
 	tcp_conn_reap(conn);
 }
 
-/* --- the burst -------------------------------------------------------------------------------------------- */
+/* --- the burst ------------------------------------------------------------------------- */
 
 struct arrival {
 	struct tcp_tuple tuple;

@@ -34,40 +34,40 @@
 
 #include "tcpstack/tcp.h"
 
-/* --- constants ---------------------------------------------------------------------- */
+/* --- constants ------------------------------------------------------------------------- */
 
 #define TCP_NONE UINT32_MAX
 
 #define TCP_HEADER_LEN 20
 #define TCP_OPTIONS_MAX 40
-#define TCP_TS_OPTION_LEN 12     /* two NOPs in front */
-#define TCP_MSS_MIN 64           /* below this a peer's MSS is not believed */
-#define TCP_MSS_DEFAULT_V4 536   /* RFC 9293 section 3.7.1: no MSS option */
+#define TCP_TS_OPTION_LEN 12   /* two NOPs in front */
+#define TCP_MSS_MIN 64         /* below this a peer's MSS is not believed */
+#define TCP_MSS_DEFAULT_V4 536 /* RFC 9293 section 3.7.1: no MSS option */
 #define TCP_MSS_DEFAULT_V6 1220
-#define TCP_WSCALE_MAX 14        /* RFC 7323 section 2.3 */
-#define TCP_ROOM_MAX (1u << 30)  /* the largest window that can be announced */
+#define TCP_WSCALE_MAX 14       /* RFC 7323 section 2.3 */
+#define TCP_ROOM_MAX (1u << 30) /* the largest window that can be announced */
 #define TCP_SACK_BLOCKS 4
 
-#define TCP_RTO_INITIAL_US 1000000u /* RFC 6298 section 2.1 */
-#define TCP_RTO_VAR_MIN_US 200000u  /* floor of the variance term: outlives delayed ACKs */
-#define TCP_RTO_MAX_US 60000000u    /* RFC 6298 section 2.5 */
+#define TCP_RTO_INITIAL_US 1000000u   /* RFC 6298 section 2.1 */
+#define TCP_RTO_VAR_MIN_US 200000u    /* floor of the variance term: outlives delayed ACKs */
+#define TCP_RTO_MAX_US 60000000u      /* RFC 6298 section 2.5 */
 #define TCP_RTO_AFTER_SYN_US 3000000u /* RFC 6298 section 5.7 */
 
 #define TCP_DELAYED_ACK_MS 40
-#define TCP_QUICK_ACKS 16        /* segments acknowledged at once when a flow (re)starts */
+#define TCP_QUICK_ACKS 16 /* segments acknowledged at once when a flow (re)starts */
 #define TCP_QUICK_IDLE_MS 1000
 #define TCP_CHALLENGES_PER_SECOND 10 /* per connection: a shared count is a side channel */
 #define TCP_PAWS_IDLE_MS (24u * 24 * 3600 * 1000) /* RFC 7323 section 5.5 */
 #define TCP_MS_MAX (24u * 24 * 3600 * 1000)       /* longest timer: half the tick space */
 
-#define TCP_DUP_THRESH 3         /* RFC 5681 section 3.2 */
-#define TCP_HOLES_MAX 256        /* scoreboard entries of one connection */
-#define TCP_OUTPUT_BURST 16      /* segments of one connection before the next one's turn */
-#define TCP_SEGMENT_BUFFERS 16   /* payload buffers behind one header */
-#define TCP_REPLIES 256          /* resets and TIME-WAIT ACKs waiting for tcp_output() */
-#define TCP_INPUT_CHUNK 32       /* segments whose buckets are prefetched together */
+#define TCP_DUP_THRESH 3       /* RFC 5681 section 3.2 */
+#define TCP_HOLES_MAX 256      /* scoreboard entries of one connection */
+#define TCP_OUTPUT_BURST 16    /* segments of one connection before the next one's turn */
+#define TCP_SEGMENT_BUFFERS 16 /* payload buffers behind one header */
+#define TCP_REPLIES 256        /* resets and TIME-WAIT ACKs waiting for tcp_output() */
+#define TCP_INPUT_CHUNK 32     /* segments whose buckets are prefetched together */
 
-#define TCP_PORT_FIRST 32768     /* ephemeral ports, RFC 6056 section 3.2 */
+#define TCP_PORT_FIRST 32768 /* ephemeral ports, RFC 6056 section 3.2 */
 #define TCP_PORT_COUNT 32768
 
 /* Header flags as they stand on the wire. */
@@ -77,7 +77,7 @@
 #define TCP_PSH 0x08
 #define TCP_ACK 0x10
 
-/* --- sequence numbers (RFC 9293 section 3.4) ------------------------------------------ */
+/* --- sequence numbers (RFC 9293 section 3.4) ------------------------------------------- */
 
 static inline bool
 seq_lt(uint32_t a, uint32_t b)
@@ -123,8 +123,8 @@ struct tcp_range {
 
 struct tcp_options {
 	bool has_mss, has_wscale, has_timestamps, sack_permitted;
-	bool broken;      /* a length that lies; what came before it is believed */
-	uint8_t wscale;   /* at most TCP_WSCALE_MAX */
+	bool broken;    /* a length that lies; what came before it is believed */
+	uint8_t wscale; /* at most TCP_WSCALE_MAX */
 	uint8_t n_sack;
 	uint16_t mss;
 	uint32_t ts_val, ts_ecr;
@@ -137,11 +137,11 @@ struct tcp_segment {
 	uint32_t window; /* the field, not scaled */
 	uint32_t header; /* bytes before the payload: IP and TCP headers */
 	uint8_t flags;
-	bool pure;       /* it came without payload, SYN and FIN */
+	bool pure; /* it came without payload, SYN and FIN */
 	struct tcp_options opt;
 };
 
-/* --- lists through the connection array -------------------------------------------------- */
+/* --- lists through the connection array ------------------------------------------------ */
 
 enum tcp_list_kind {
 	TCP_LIST_EVENTS, /* also the free list: a free connection has no events */
@@ -158,7 +158,7 @@ struct tcp_list {
 	uint32_t head, tail;
 };
 
-/* --- the connection ---------------------------------------------------------------------- */
+/* --- the connection -------------------------------------------------------------------- */
 
 enum tcp_conn_flag {
 	TCP_F_RELEASED = 1 << 0, /* the caller has given the handle back */
@@ -166,29 +166,29 @@ enum tcp_conn_flag {
 	TCP_F_ON_EVENTS = 1 << 2,
 	TCP_F_ON_OUTPUT = 1 << 3,
 	TCP_F_ON_WHEEL = 1 << 4,
-	TCP_F_ACTIVE = 1 << 5,       /* opened by tcp_connect() */
+	TCP_F_ACTIVE = 1 << 5, /* opened by tcp_connect() */
 	TCP_F_IPV4 = 1 << 6,
-	TCP_F_TIMESTAMPS = 1 << 7,   /* agreed on */
-	TCP_F_SACK = 1 << 8,         /* agreed on */
-	TCP_F_WSCALE = 1 << 9,       /* agreed on */
+	TCP_F_TIMESTAMPS = 1 << 7, /* agreed on */
+	TCP_F_SACK = 1 << 8,       /* agreed on */
+	TCP_F_WSCALE = 1 << 9,     /* agreed on */
 	TCP_F_ACK_NOW = 1 << 10,
 	TCP_F_ACK_DELAYED = 1 << 11,
-	TCP_F_SEND_SYN = 1 << 12,    /* SYN or SYN-ACK is to be sent (again) */
+	TCP_F_SEND_SYN = 1 << 12, /* SYN or SYN-ACK is to be sent (again) */
 	TCP_F_SEND_RST = 1 << 13,
-	TCP_F_SEND_PROBE = 1 << 14,  /* keepalive or zero-window probe */
-	TCP_F_FIN_QUEUED = 1 << 15,  /* a FIN follows what is queued */
+	TCP_F_SEND_PROBE = 1 << 14, /* keepalive or zero-window probe */
+	TCP_F_FIN_QUEUED = 1 << 15, /* a FIN follows what is queued */
 	TCP_F_FIN_SENT = 1 << 16,
-	TCP_F_FIN_SEEN = 1 << 17,    /* the peer's FIN was seen, at fin_seq */
-	TCP_F_FIN_RECEIVED = 1 << 18,/* and is in order */
-	TCP_F_RTT_TIMED = 1 << 19,   /* the segment that ends at rtt_seq is being timed */
-	TCP_F_FORCE_RTX = 1 << 20,   /* one retransmission regardless of cwnd */
-	TCP_F_CWND_LIMITED = 1 << 21,/* the last try to send stopped at cwnd */
-	TCP_F_SWS_OVERRIDE = 1 << 22,/* send what the small window takes */
-	TCP_F_SOFT_ERROR = 1 << 23,  /* ICMP said unreachable while connecting */
-	TCP_F_DSACK = 1 << 24,       /* dsack is to be told */
+	TCP_F_FIN_SEEN = 1 << 17,     /* the peer's FIN was seen, at fin_seq */
+	TCP_F_FIN_RECEIVED = 1 << 18, /* and is in order */
+	TCP_F_RTT_TIMED = 1 << 19,    /* the segment that ends at rtt_seq is being timed */
+	TCP_F_FORCE_RTX = 1 << 20,    /* one retransmission regardless of cwnd */
+	TCP_F_CWND_LIMITED = 1 << 21, /* the last try to send stopped at cwnd */
+	TCP_F_SWS_OVERRIDE = 1 << 22, /* send what the small window takes */
+	TCP_F_SOFT_ERROR = 1 << 23,   /* ICMP said unreachable while connecting */
+	TCP_F_DSACK = 1 << 24,        /* dsack is to be told */
 	TCP_F_SYN_RETRANSMITTED = 1 << 25,
-	TCP_F_USED = 1 << 27,        /* not on the free list */
-	TCP_F_PRIVATE_NODE = 1 << 26,/* this connection's own node is in its scoreboard */
+	TCP_F_USED = 1 << 27,         /* not on the free list */
+	TCP_F_PRIVATE_NODE = 1 << 26, /* this connection's own node is in its scoreboard */
 };
 
 /*
@@ -200,14 +200,14 @@ struct tcp_conn {
 	struct tcp_tuple tuple;
 	uint32_t flags;
 	uint32_t rcv_nxt;
-	uint32_t rcv_adv;   /* right edge of the window that was promised */
+	uint32_t rcv_adv; /* right edge of the window that was promised */
 	uint32_t snd_una;
-	uint32_t snd_nxt;   /* the highest ever sent; it is never pulled back */
+	uint32_t snd_nxt; /* the highest ever sent; it is never pulled back */
 	struct tcp_stack *stack;
 
 	struct rte_mbuf *rcv_head, *rcv_tail; /* in order, not taken yet */
-	uint8_t state;      /* enum tcp_state */
-	uint8_t events;     /* pending, enum tcp_event_bits */
+	uint8_t state;                        /* enum tcp_state */
+	uint8_t events;                       /* pending, enum tcp_event_bits */
 	uint8_t snd_wscale, rcv_wscale;
 	uint32_t snd_wnd;
 	uint32_t snd_wl1, snd_wl2;
@@ -227,10 +227,10 @@ struct tcp_conn {
 	uint16_t snd_head_off;       /* bytes of snd_head that are acknowledged */
 	uint16_t snd_cursor_off;
 	struct tcp_link links[TCP_LISTS];
-	uint32_t wheel_tick;         /* when the wheel looks at this connection */
+	uint32_t wheel_tick; /* when the wheel looks at this connection */
 	uint16_t wheel_slot;
 	uint8_t dup_acks;
-	uint8_t quick_acks;          /* ACKs still to be sent without delay */
+	uint8_t quick_acks; /* ACKs still to be sent without delay */
 } __rte_cache_aligned;
 
 static_assert(sizeof(struct tcp_conn) == 3 * RTE_CACHE_LINE_MIN_SIZE,
@@ -265,32 +265,32 @@ struct tcp_cubic {
 
 struct tcp_cold {
 	uint32_t deadline[TCP_TIMERS]; /* ticks; 0: not running */
-	uint32_t srtt_us;    /* 0: no sample yet */
+	uint32_t srtt_us;              /* 0: no sample yet */
 	uint32_t rttvar_us;
-	uint32_t rto_us;     /* before backoff */
+	uint32_t rto_us; /* before backoff */
 	uint32_t rtt_seq;
-	uint32_t rtt_start;  /* low 32 bits of the clock, microseconds */
-	uint32_t last_recv;  /* tick */
+	uint32_t rtt_start; /* low 32 bits of the clock, microseconds */
+	uint32_t last_recv; /* tick */
 	uint32_t ts_offset;
 	uint32_t path;
-	uint8_t backoff;     /* exponent, retransmissions and probes */
-	uint8_t keep_sent;   /* unanswered keepalive probes */
-	uint8_t recovery;    /* enum tcp_recovery_state */
+	uint8_t backoff;   /* exponent, retransmissions and probes */
+	uint8_t keep_sent; /* unanswered keepalive probes */
+	uint8_t recovery;  /* enum tcp_recovery_state */
 	uint8_t n_sack;
 	uint16_t n_holes;
-	uint8_t challenges;  /* sent in the second that began at challenge_tick */
+	uint8_t challenges; /* sent in the second that began at challenge_tick */
 
 	/* The scoreboard (tcp_sack.c) and recovery (tcp_recovery.c). */
-	uint32_t snd_fack;   /* end of the highest range that is SACKed or marked lost */
-	uint32_t sacked;     /* bytes above snd_una that are SACKed */
-	uint32_t recover;    /* recovery ends when this is acknowledged */
+	uint32_t snd_fack; /* end of the highest range that is SACKed or marked lost */
+	uint32_t sacked;   /* bytes above snd_una that are SACKed */
+	uint32_t recover;  /* recovery ends when this is acknowledged */
 	uint32_t ssthresh;
 	uint32_t prr_delivered, prr_out, prr_flight;
-	uint32_t rtx_seq;    /* hint: rtx_mbuf + rtx_off holds this byte */
+	uint32_t rtx_seq; /* hint: rtx_mbuf + rtx_off holds this byte */
 	struct rte_mbuf *rtx_mbuf;
 	uint32_t rtx_off;
 	uint32_t max_snd_wnd;
-	uint32_t last_sent;  /* tick of the last data sent */
+	uint32_t last_sent; /* tick of the last data sent */
 	struct tcp_cubic cubic;
 
 	/* Receiving: the latest SACK blocks first (RFC 2018 section 4). */
@@ -320,7 +320,7 @@ struct tcp_cold {
 	uint64_t segments_sent, segments_received;
 } __rte_cache_aligned;
 
-/* --- nodes: out-of-order runs and scoreboard holes ----------------------------------------- */
+/* --- nodes: out-of-order runs and scoreboard holes ------------------------------------- */
 
 /* Bytes received beyond a gap; contiguous runs are one node. */
 struct tcp_run {
@@ -353,7 +353,7 @@ struct tcp_nodes {
 	uint32_t private_count;
 };
 
-/* --- lookup table (tcp_table.c) -------------------------------------------------------------- */
+/* --- lookup table (tcp_table.c) -------------------------------------------------------- */
 
 #define TCP_BUCKET_SLOTS 8
 #define TCP_INDEX_TIME_WAIT (1u << 31) /* the index is that of a TIME-WAIT entry */
@@ -370,7 +370,7 @@ static_assert(sizeof(struct tcp_bucket) == RTE_CACHE_LINE_MIN_SIZE, "one cache l
 struct tcp_table {
 	struct tcp_bucket *bucket; /* mask + 1 of them, then the overflow buckets */
 	uint32_t mask;
-	uint32_t free_head;        /* overflow buckets */
+	uint32_t free_head; /* overflow buckets */
 	uint64_t key[2];
 	/* Where the tuple of an index stands, for comparing. */
 	const void *conns;
@@ -392,14 +392,14 @@ void tcp_table_insert(struct tcp_table *table, uint64_t hash, uint32_t index);
 void tcp_table_remove(struct tcp_table *table, uint64_t hash, uint32_t index);
 void tcp_table_replace(struct tcp_table *table, uint64_t hash, uint32_t from, uint32_t to);
 
-/* --- timer wheel (tcp_timer.c) ------------------------------------------------------------------ */
+/* --- timer wheel (tcp_timer.c) --------------------------------------------------------- */
 
 #define TCP_WHEEL_LEVELS 4
 #define TCP_WHEEL_SLOTS 256
 
 struct tcp_wheel {
 	struct tcp_conn *conns;
-	uint32_t tick;  /* the last one that was worked off */
+	uint32_t tick; /* the last one that was worked off */
 	uint32_t count;
 	uint64_t used[TCP_WHEEL_LEVELS][TCP_WHEEL_SLOTS / 64];
 	uint32_t slot[TCP_WHEEL_LEVELS * TCP_WHEEL_SLOTS];
@@ -413,7 +413,7 @@ struct tcp_conn *tcp_wheel_pop(struct tcp_wheel *wheel, uint32_t tick);
 /* A lower bound of the next tick at which tcp_wheel_pop() has work; false: none. */
 bool tcp_wheel_next(const struct tcp_wheel *wheel, uint32_t *tick);
 
-/* --- TIME-WAIT (tcp_time_wait.c) ------------------------------------------------------------------ */
+/* --- TIME-WAIT (tcp_time_wait.c) ------------------------------------------------------- */
 
 /* One cache line. All live equally long, so the list in order of birth is the timer. The
  * timestamp offset is a function of the tuple and not kept. */
@@ -439,7 +439,7 @@ struct tcp_time_waits {
 	uint32_t free_head;
 };
 
-/* --- the stack ------------------------------------------------------------------------------------- */
+/* --- the stack ------------------------------------------------------------------------- */
 
 struct tcp_stack {
 	struct tcp_conn *conns;
@@ -506,7 +506,7 @@ tcp_is_mapped(const struct in6_addr *addr)
 	return IN6_IS_ADDR_V4MAPPED(addr);
 }
 
-/* --- tcp.c, tcp_stack.c ------------------------------------------------------------------------------- */
+/* --- tcp.c, tcp_stack.c ---------------------------------------------------------------- */
 
 void tcp_clock(struct tcp_stack *stack, uint64_t now);
 void tcp_conn_drop_buffers(struct tcp_conn *conn);
@@ -532,7 +532,7 @@ void tcp_list_push_front(struct tcp_stack *stack, struct tcp_list *list, struct 
 void tcp_list_remove(struct tcp_stack *stack, struct tcp_list *list, struct tcp_conn *conn,
 		     enum tcp_list_kind kind);
 
-/* --- tcp_segment.c ------------------------------------------------------------------------------------- */
+/* --- tcp_segment.c --------------------------------------------------------------------- */
 
 /* Reads tuple and header, not the options. False: no whole TCP header. */
 bool tcp_segment_parse(const struct rte_mbuf *m, struct tcp_tuple *tuple,
@@ -540,7 +540,7 @@ bool tcp_segment_parse(const struct rte_mbuf *m, struct tcp_tuple *tuple,
 /* Reads the option block of a segment that was parsed. */
 void tcp_segment_options(const struct rte_mbuf *m, struct tcp_segment *segment);
 
-/* --- tcp_options.c -------------------------------------------------------------------------------------- */
+/* --- tcp_options.c --------------------------------------------------------------------- */
 
 void tcp_options_parse(const uint8_t *data, size_t len, bool syn, struct tcp_options *opt);
 /* Each writes at most TCP_OPTIONS_MAX bytes, a multiple of four, and returns how many. */
@@ -550,7 +550,7 @@ uint8_t tcp_options_timestamps(uint8_t *out, uint32_t val, uint32_t ecr);
 /* What tcp_options_plain() would take beside the timestamps. */
 uint8_t tcp_options_sack_len(const struct tcp_conn *conn);
 
-/* --- tcp_input.c ------------------------------------------------------------------------------------------ */
+/* --- tcp_input.c ----------------------------------------------------------------------- */
 
 /* Consumes `m`. */
 void tcp_conn_input(struct tcp_conn *conn, struct rte_mbuf *m, struct tcp_segment *segment);
@@ -558,7 +558,7 @@ void tcp_conn_input(struct tcp_conn *conn, struct rte_mbuf *m, struct tcp_segmen
 void tcp_conn_negotiate(struct tcp_conn *conn, const struct tcp_segment *segment);
 void tcp_conn_ack_now(struct tcp_conn *conn);
 
-/* --- tcp_ack.c --------------------------------------------------------------------------------------------- */
+/* --- tcp_ack.c ------------------------------------------------------------------------- */
 
 /* False: the segment is to be dropped. */
 bool tcp_ack_input(struct tcp_conn *conn, const struct tcp_segment *segment);
@@ -569,7 +569,7 @@ bool tcp_challenge_allowed(struct tcp_conn *conn);
 /* (Re)starts the user timeout, or stops it when nothing is outstanding. */
 void tcp_user_timer(struct tcp_conn *conn);
 
-/* --- tcp_output.c, tcp_build.c --------------------------------------------------------------------------------- */
+/* --- tcp_output.c, tcp_build.c --------------------------------------------------------- */
 
 struct tcp_header {
 	uint32_t seq, ack;
@@ -599,7 +599,7 @@ void tcp_reply_reset(struct tcp_stack *stack, const struct tcp_tuple *tuple,
 /* Is a window update worth a segment of its own? */
 bool tcp_window_update_due(const struct tcp_conn *conn);
 
-/* --- tcp_sack.c -------------------------------------------------------------------------------------------------- */
+/* --- tcp_sack.c ------------------------------------------------------------------------ */
 
 void tcp_sack_clear(struct tcp_conn *conn);
 /* Takes note that snd_una has moved. */
@@ -617,7 +617,7 @@ uint32_t tcp_sack_pipe(const struct tcp_conn *conn);
 /* The hole to retransmit from next, or NULL; `any`: also ones not deemed lost. */
 struct tcp_hole *tcp_sack_next(struct tcp_conn *conn, bool any);
 
-/* --- tcp_recovery.c ------------------------------------------------------------------------------------------------ */
+/* --- tcp_recovery.c -------------------------------------------------------------------- */
 
 struct tcp_ack_news {
 	uint32_t acked;     /* bytes by which snd_una moved */
@@ -628,7 +628,7 @@ struct tcp_ack_news {
 void tcp_recovery_ack(struct tcp_conn *conn, const struct tcp_ack_news *news);
 void tcp_recovery_timeout(struct tcp_conn *conn);
 
-/* --- tcp_cubic.c ------------------------------------------------------------------------------------------------------ */
+/* --- tcp_cubic.c ----------------------------------------------------------------------- */
 
 void tcp_cubic_init(struct tcp_conn *conn);
 void tcp_cubic_ack(struct tcp_conn *conn, uint32_t acked);
@@ -638,7 +638,7 @@ void tcp_cubic_loss(struct tcp_conn *conn);
 void tcp_cubic_restart(struct tcp_conn *conn, uint32_t idle_ms);
 uint32_t tcp_initial_window(uint32_t mss);
 
-/* --- tcp_rto.c ------------------------------------------------------------------------------------------------------- */
+/* --- tcp_rto.c ------------------------------------------------------------------------- */
 
 void tcp_rtt_sample(struct tcp_conn *conn, uint32_t rtt_us);
 uint32_t tcp_rto(const struct tcp_conn *conn); /* microseconds, backoff included */
@@ -646,7 +646,7 @@ void tcp_rto_start(struct tcp_conn *conn);
 void tcp_rto_expired(struct tcp_conn *conn);
 void tcp_rtt_cancel(struct tcp_conn *conn, uint32_t seq);
 
-/* --- tcp_reassembly.c ---------------------------------------------------------------------------------------------------- */
+/* --- tcp_reassembly.c ------------------------------------------------------------------ */
 
 /* Takes payload `m` that begins at `seq`, not before rcv_nxt; moves rcv_nxt over all that
  * is in order now. Returns false when there was nothing new in it or no room. */
@@ -655,11 +655,11 @@ void tcp_reassembly_clear(struct tcp_conn *conn);
 /* Remembers a range that came twice (RFC 2883). */
 void tcp_reassembly_duplicate(struct tcp_conn *conn, uint32_t seq, uint32_t end);
 
-/* --- nodes (tcp_reassembly.c) --- */
+/* --- nodes (tcp_reassembly.c) ---------------------------------------------------------- */
 uint32_t tcp_node_alloc(struct tcp_stack *stack);
 void tcp_node_free(struct tcp_stack *stack, uint32_t node);
 
-/* --- tcp_timer.c ------------------------------------------------------------------------------------------------------------ */
+/* --- tcp_timer.c ----------------------------------------------------------------------- */
 
 void tcp_timer_set(struct tcp_conn *conn, enum tcp_timer timer, uint32_t ms);
 void tcp_timer_set_us(struct tcp_conn *conn, enum tcp_timer timer, uint64_t us);
@@ -667,7 +667,7 @@ void tcp_timer_clear(struct tcp_conn *conn, enum tcp_timer timer);
 bool tcp_timer_running(const struct tcp_conn *conn, enum tcp_timer timer);
 void tcp_timer_clear_all(struct tcp_conn *conn);
 
-/* --- tcp_time_wait.c ------------------------------------------------------------------------------------------------------------ */
+/* --- tcp_time_wait.c ------------------------------------------------------------------- */
 
 /* Hands the connection's place in the table over to a TIME-WAIT entry. */
 void tcp_time_wait_enter(struct tcp_conn *conn);
@@ -679,7 +679,7 @@ bool tcp_time_wait_reusable(const struct tcp_stack *stack, uint32_t index);
 void tcp_time_wait_remove(struct tcp_stack *stack, uint32_t index);
 void tcp_time_wait_expire(struct tcp_stack *stack);
 
-/* --- tcp_isn.c -------------------------------------------------------------------------------------------------------------------- */
+/* --- tcp_isn.c ------------------------------------------------------------------------- */
 
 uint64_t tcp_siphash(const uint64_t key[2], const uint64_t *words, unsigned int n);
 /* SipHash-2-4 of addresses and ports; `ports` false leaves the local port out. */
@@ -692,7 +692,7 @@ int tcp_port_choose(struct tcp_stack *stack, struct tcp_tuple *tuple);
 int tcp_tuple_free(const struct tcp_stack *stack, const struct tcp_tuple *tuple,
 		   uint32_t *time_wait);
 
-/* --- tcp_chain.c -------------------------------------------------------------------------------------------------------------------- */
+/* --- tcp_chain.c ----------------------------------------------------------------------- */
 
 /* Takes `n` bytes off the front and frees what is empty then; NULL if nothing is left. */
 struct rte_mbuf *tcp_chain_trim_front(struct rte_mbuf *m, uint32_t n);

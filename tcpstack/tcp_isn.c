@@ -112,8 +112,7 @@ tcp_port_choose(struct tcp_stack *stack, struct tcp_tuple *tuple)
 	tuple->local_port = 0;
 	offset = (uint32_t)tcp_tuple_hash(stack->port_key, tuple);
 	for (uint32_t i = 0; i < TCP_PORT_COUNT; i++) {
-		tuple->local_port =
-			TCP_PORT_FIRST + (offset + stack->port_next++) % TCP_PORT_COUNT;
+		tuple->local_port = TCP_PORT_FIRST + (offset + stack->port_next++) % TCP_PORT_COUNT;
 		if (config->port_ok != NULL && !config->port_ok(config->port_ok_ctx, tuple))
 			continue;
 		if (tcp_tuple_free(stack, tuple, &time_wait) != TCP_OK)

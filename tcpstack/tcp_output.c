@@ -32,7 +32,7 @@ struct turn {
 	uint32_t pipe; /* RFC 6675 section 2 */
 };
 
-/* --- the window that we give --------------------------------------------------------------- */
+/* --- the window that we give ----------------------------------------------------------- */
 
 /* RFC 9293 section 3.8.6.2.2: the edge moves when that gains a segment, as the peer sends
  * them, or half the buffer. */
@@ -53,8 +53,7 @@ tcp_window_update_due(const struct tcp_conn *conn)
 
 	if (left < conn->mss)
 		return edge_moves(conn);
-	return seq_ge(conn->rcv_limit,
-		      conn->rcv_adv + RTE_MAX(RTE_MIN(2u * conn->mss, half), 1u));
+	return seq_ge(conn->rcv_limit, conn->rcv_adv + RTE_MAX(RTE_MIN(2u * conn->mss, half), 1u));
 }
 
 /* The window field. Where the edge stays, what is left of the window is rounded up to the
@@ -80,7 +79,7 @@ window_field(struct tcp_conn *conn, uint8_t scale)
 	return (uint16_t)field;
 }
 
-/* --- where a byte is -------------------------------------------------------------------------- */
+/* --- where a byte is ------------------------------------------------------------------- */
 
 /* Finds `seq` in the send queue, from the hint if that helps. */
 static void
@@ -122,7 +121,7 @@ limit_buffers(struct plan *plan)
 	plan->len = RTE_MIN(plan->len, have);
 }
 
-/* --- what is next ------------------------------------------------------------------------------- */
+/* --- what is next ---------------------------------------------------------------------- */
 
 static uint32_t
 payload_limit(const struct tcp_conn *conn)
@@ -282,7 +281,7 @@ plan_next(struct turn *turn, struct plan *plan)
 	return false;
 }
 
-/* --- it is sent ------------------------------------------------------------------------------------ */
+/* --- it is sent ------------------------------------------------------------------------ */
 
 static void
 advance_cursor(struct tcp_conn *conn, uint32_t len)
@@ -428,7 +427,7 @@ build(struct turn *turn, const struct plan *plan)
 	return m;
 }
 
-/* --- the walk ------------------------------------------------------------------------------------------ */
+/* --- the walk -------------------------------------------------------------------------- */
 
 /* RFC 5681 section 4.1 */
 static void

@@ -57,7 +57,7 @@ tcp_reassembly_clear(struct tcp_conn *conn)
 	conn->flags &= ~TCP_F_DSACK;
 }
 
-/* --- what is told ----------------------------------------------------------------------- */
+/* --- what is told ---------------------------------------------------------------------- */
 
 void
 tcp_reassembly_duplicate(struct tcp_conn *conn, uint32_t seq, uint32_t end)
@@ -105,7 +105,7 @@ sack_forget_below(struct tcp_conn *conn, uint32_t seq)
 			i++;
 }
 
-/* --- in order ------------------------------------------------------------------------------ */
+/* --- in order -------------------------------------------------------------------------- */
 
 static void
 link_in_order(struct tcp_conn *conn, struct rte_mbuf *head, struct rte_mbuf *tail, uint32_t len)
@@ -149,7 +149,7 @@ collect(struct tcp_conn *conn)
 	sack_forget_below(conn, conn->rcv_nxt);
 }
 
-/* --- out of order ---------------------------------------------------------------------------- */
+/* --- out of order ---------------------------------------------------------------------- */
 
 /* The last run that begins at or before `seq`, or TCP_NONE. */
 static uint32_t

@@ -45,8 +45,9 @@ proportional_rate(struct tcp_conn *conn, uint32_t delivered)
 
 	cold->prr_delivered += delivered;
 	if (pipe > cold->ssthresh) {
-		uint64_t share = ((uint64_t)cold->prr_delivered * cold->ssthresh +
-				  cold->prr_flight - 1) / cold->prr_flight;
+		uint64_t share =
+			((uint64_t)cold->prr_delivered * cold->ssthresh + cold->prr_flight - 1) /
+			cold->prr_flight;
 
 		send = share > cold->prr_out ? (uint32_t)share - cold->prr_out : 0;
 	} else {

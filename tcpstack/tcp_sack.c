@@ -207,7 +207,8 @@ tcp_sack_update(struct tcp_conn *conn, const struct tcp_options *opt)
 		uint32_t start = opt->sack[i].start, end = opt->sack[i].end;
 
 		/* Below snd_una it is a D-SACK (RFC 2883) or late; beyond snd_nxt, a lie. */
-		if (seq_lt(start, end) && seq_gt(start, conn->snd_una) && seq_le(end, conn->snd_nxt))
+		if (seq_lt(start, end) && seq_gt(start, conn->snd_una) &&
+		    seq_le(end, conn->snd_nxt))
 			take_block(conn, start, end);
 	}
 	count_sacked(conn);

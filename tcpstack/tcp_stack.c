@@ -8,7 +8,7 @@
 
 #define DEFAULT_TIME_WAIT_MS 60000u
 
-/* --- lists --------------------------------------------------------------------------------- */
+/* --- lists ----------------------------------------------------------------------------- */
 
 void
 tcp_list_init(struct tcp_list *list)
@@ -61,7 +61,7 @@ tcp_list_remove(struct tcp_stack *stack, struct tcp_list *list, struct tcp_conn 
 		list->tail = link->prev;
 }
 
-/* --- the stack ------------------------------------------------------------------------------- */
+/* --- the stack ------------------------------------------------------------------------- */
 
 static void *
 table_alloc(const struct tcp_stack_config *config, size_t count, size_t size)

@@ -159,8 +159,7 @@ tcp_time_wait_input(struct tcp_stack *stack, uint32_t index, const struct tcp_se
 bool
 tcp_time_wait_reusable(const struct tcp_stack *stack, uint32_t index)
 {
-	const struct tcp_time_wait *entry =
-		&stack->time_waits.entry[index & ~TCP_INDEX_TIME_WAIT];
+	const struct tcp_time_wait *entry = &stack->time_waits.entry[index & ~TCP_INDEX_TIME_WAIT];
 	uint32_t since = entry->expires - stack->config.time_wait_ms;
 
 	return entry->timestamps && seq_ge(stack->tick, since + REUSE_AFTER_MS);
@@ -171,7 +170,6 @@ tcp_time_wait_expire(struct tcp_stack *stack)
 {
 	struct tcp_time_waits *tw = &stack->time_waits;
 
-	while (tw->head != TCP_TIME_WAIT_NONE &&
-	       seq_le(tw->entry[tw->head].expires, stack->tick))
+	while (tw->head != TCP_TIME_WAIT_NONE && seq_le(tw->entry[tw->head].expires, stack->tick))
 		tcp_time_wait_remove(stack, tw->head | TCP_INDEX_TIME_WAIT);
 }

@@ -198,7 +198,7 @@ tcp_wheel_next(const struct tcp_wheel *wheel, uint32_t *tick)
 	return found;
 }
 
-/* --- the timers of a connection ------------------------------------------------------ */
+/* --- the timers of a connection -------------------------------------------------------- */
 
 static void
 set_tick(struct tcp_conn *conn, enum tcp_timer timer, uint32_t tick)
@@ -327,10 +327,12 @@ conn_due(struct tcp_conn *conn)
 		if (cold->deadline[i] != 0 && seq_le(cold->deadline[i], tick))
 			run_timer(conn, i);
 	for (uint32_t i = 0; i < TCP_TIMERS; i++)
-		if (cold->deadline[i] != 0 && (earliest == 0 || seq_lt(cold->deadline[i], earliest)))
+		if (cold->deadline[i] != 0 &&
+		    (earliest == 0 || seq_lt(cold->deadline[i], earliest)))
 			earliest = cold->deadline[i];
 	/* A handler may have put it in already, for its own deadline. */
-	if (earliest != 0 && (!(conn->flags & TCP_F_ON_WHEEL) || seq_lt(earliest, conn->wheel_tick))) {
+	if (earliest != 0 &&
+	    (!(conn->flags & TCP_F_ON_WHEEL) || seq_lt(earliest, conn->wheel_tick))) {
 		if (conn->flags & TCP_F_ON_WHEEL)
 			tcp_wheel_remove(&conn->stack->wheel, conn);
 		conn->flags |= TCP_F_ON_WHEEL;
@@ -366,8 +368,7 @@ tcp_next_timer(const struct tcp_stack *stack)
 		found = true;
 	}
 	/* Segments that wait for buffers are to be tried again. */
-	if (stack->output.head != TCP_NONE &&
-	    (!found || seq_gt(tick, stack->tick + 1))) {
+	if (stack->output.head != TCP_NONE && (!found || seq_gt(tick, stack->tick + 1))) {
 		tick = stack->tick + 1;
 		found = true;
 	}

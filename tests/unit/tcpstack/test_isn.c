@@ -86,8 +86,9 @@ main(void)
 						inside_setup, inside_teardown),
 		cmocka_unit_test_setup_teardown(port_is_one_that_the_caller_may_use, inside_setup,
 						inside_teardown),
-		cmocka_unit_test_setup_teardown(port_in_use_towards_a_remote_is_free_towards_another,
-						inside_setup, inside_teardown),
+		cmocka_unit_test_setup_teardown(
+			port_in_use_towards_a_remote_is_free_towards_another, inside_setup,
+			inside_teardown),
 	};
 
 	inside_init("test_isn");

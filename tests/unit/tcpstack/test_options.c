@@ -15,7 +15,8 @@ parse(const uint8_t *data, size_t len, bool syn)
 	return opt;
 }
 
-static const uint8_t linux_syn[] = {2, 4, 0x05, 0xb4, 4, 2, 8, 10, 1, 2, 3, 4, 0, 0, 0, 0, 1, 3, 3, 7};
+static const uint8_t linux_syn[] = {2, 4, 0x05, 0xb4, 4, 2, 8, 10, 1, 2,
+				    3, 4, 0,    0,    0, 0, 1, 3,  3, 7};
 
 static void
 syn_of_linux_is_understood(void **state)
@@ -169,7 +170,8 @@ main(void)
 		cmocka_unit_test(scale_over_fourteen_is_fourteen),
 		cmocka_unit_test(nothing_is_read_behind_the_end_of_options),
 		cmocka_unit_test(sack_blocks_are_read_up_to_four),
-		cmocka_unit_test_setup_teardown(what_we_write_we_read, inside_setup, inside_teardown),
+		cmocka_unit_test_setup_teardown(what_we_write_we_read, inside_setup,
+						inside_teardown),
 		cmocka_unit_test_setup_teardown(syn_ack_offers_only_what_the_syn_did, inside_setup,
 						inside_teardown),
 	};

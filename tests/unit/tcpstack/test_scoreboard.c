@@ -208,16 +208,18 @@ int
 main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(scoreboard_knows_every_byte, setup, inside_teardown),
+		cmocka_unit_test_setup_teardown(scoreboard_knows_every_byte, setup,
+						inside_teardown),
 		cmocka_unit_test_setup_teardown(three_segments_above_make_a_loss, setup,
 						inside_teardown),
 		cmocka_unit_test_setup_teardown(three_small_ranges_above_make_a_loss, setup,
 						inside_teardown),
-		cmocka_unit_test_setup_teardown(retransmission_is_lost_when_later_data_arrives, setup,
+		cmocka_unit_test_setup_teardown(retransmission_is_lost_when_later_data_arrives,
+						setup, inside_teardown),
+		cmocka_unit_test_setup_teardown(blocks_that_lie_are_ignored, setup,
 						inside_teardown),
-		cmocka_unit_test_setup_teardown(blocks_that_lie_are_ignored, setup, inside_teardown),
-		cmocka_unit_test_setup_teardown(timeout_keeps_what_is_sacked_and_loses_the_rest, setup,
-						inside_teardown),
+		cmocka_unit_test_setup_teardown(timeout_keeps_what_is_sacked_and_loses_the_rest,
+						setup, inside_teardown),
 		cmocka_unit_test_setup_teardown(timeout_after_reneging_forgets_the_blocks, setup,
 						inside_teardown),
 		cmocka_unit_test_setup_teardown(own_node_remains_when_the_shared_ones_are_used_up,

@@ -133,12 +133,14 @@ int
 main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(finds_what_is_in_it_and_nothing_else, setup, teardown),
+		cmocka_unit_test_setup_teardown(finds_what_is_in_it_and_nothing_else, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(takes_all_entries_in_one_bucket_with_one_tag, setup,
 						teardown),
-		cmocka_unit_test_setup_teardown(takes_all_entries_nine_to_a_bucket, setup, teardown),
-		cmocka_unit_test_setup_teardown(replaced_index_is_found_in_place_of_the_old_one, setup,
+		cmocka_unit_test_setup_teardown(takes_all_entries_nine_to_a_bucket, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(replaced_index_is_found_in_place_of_the_old_one,
+						setup, teardown),
 	};
 
 	inside_init("test_table");

@@ -146,7 +146,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(everything_fires_when_due_and_not_before, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(hints_lead_to_the_deadline, setup, teardown),
-		cmocka_unit_test_setup_teardown(overdue_entry_fires_at_the_next_tick, setup, teardown),
+		cmocka_unit_test_setup_teardown(overdue_entry_fires_at_the_next_tick, setup,
+						teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
