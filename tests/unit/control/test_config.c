@@ -263,9 +263,8 @@ static const struct complaint complaints[] = {
 	 AT "8:19: error: workers.cores[0] is \"-1\", expected an integer from 0 to 4095\n"},
 	{LEAST "workers: {idle: sleep}\n",
 	 AT "8:17: error: workers.idle is \"sleep\", expected one of auto, poll, adaptive\n"},
-	{LEAST "crypto: {device: fast}\n",
-	 AT "8:18: error: crypto.device is \"fast\", expected ipsec-mb, openssl, or a DPDK crypto "
-	    "device such as crypto_aesni_mb or a PCI address\n"},
+	{LEAST "crypto: {device: crypto_qat}\n",
+	 AT "8:18: error: crypto.device is \"crypto_qat\", expected ipsec-mb or openssl\n"},
 	{LEAST "tls: {minVersion: 1.1}\n",
 	 AT "8:19: error: tls.minVersion is \"1.1\", expected one of 1.2, 1.3\n"},
 	{LEAST "timeouts: {connect: 5}\n", AT "8:21: error: timeouts.connect is \"5\", expected a "
