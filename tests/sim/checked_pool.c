@@ -174,8 +174,17 @@ void
 checked_eal_init(const char *program, unsigned int megabytes)
 {
 	char memory[16], prefix[64], core[16];
-	char *argv[] = {(char *)(uintptr_t)program, "--no-huge", "--no-shconf", "--no-pci",
-			"--no-telemetry", "--log-level=error", "-l", core, "-m", memory, prefix,
+	char *argv[] = {(char *)(uintptr_t)program,
+			"--no-huge",
+			"--no-shconf",
+			"--no-pci",
+			"--no-telemetry",
+			"--log-level=error",
+			"-l",
+			core,
+			"-m",
+			memory,
+			prefix,
 			NULL};
 	cpu_set_t cpus;
 	int first = 0;
