@@ -11,9 +11,7 @@
 #include <rte_eal.h>
 #include <rte_errno.h>
 
-#ifdef RTE_MALLOC_ASAN
-#define CHECKED_ASAN 1
-#elif defined(__SANITIZE_ADDRESS__)
+#ifdef __SANITIZE_ADDRESS__
 #define CHECKED_ASAN 1
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
