@@ -9,6 +9,17 @@
 #include <rte_cycles.h>
 #include <rte_mempool.h>
 
+/* There under AddressSanitizer, whose allocator mallinfo2() knows nothing of. */
+extern size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
+
+static size_t
+heap_bytes(void)
+{
+	if (__sanitizer_get_current_allocated_bytes != NULL)
+		return __sanitizer_get_current_allocated_bytes();
+	return mallinfo2().uordblks;
+}
+
 static void
 print_pool(FILE *out, const struct rte_mempool *pool, bool last)
 {
@@ -116,7 +127,7 @@ print_all(FILE *out, const struct worker_shared *shared)
 		"{\"version\":\"%s\",\"tsc_hz\":%" PRIu64 ",\"sessions\":%u,\"heap_bytes\":%zu"
 		",\"policy\":{\"generation\":%" PRIu64 ",\"reloads\":%" PRIu64
 		",\"refused\":%" PRIu64 ",\"snapshots\":%u},\"mempools\":[",
-		PORTCULLIS_VERSION, rte_get_tsc_hz(), sessions, (size_t)mallinfo2().uordblks,
+		PORTCULLIS_VERSION, rte_get_tsc_hz(), sessions, heap_bytes(),
 		policy_generation(policy_current(shared->policy)), policy.reloads, policy.refused,
 		policy.snapshots);
 	print_pool(out, shared->pools.data, false);

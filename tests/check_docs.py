@@ -2,7 +2,7 @@
 """
 The documentation may only speak of what is there: every relative link and every file that is
 named in backquotes exists, every heading that is linked to too, every file of ours has its
-licence line.
+licence line; every cause in the log is explained.
 """
 
 import re
@@ -55,6 +55,20 @@ def check_names(path, report, top):
             report(path, f"names `{name}`, which is not there")
 
 
+def check_causes(report):
+    """Every cause that the log can name is explained to those who read the log."""
+    header = (ROOT / "dataplane" / "conn_log.h").read_text()
+    listed = header.split("#define SESSION_CAUSES(X)")[1].split("\n\n")[0]
+    causes = re.findall(r'X\(\w+, "(\w+)"', listed)
+    manual = ROOT / "docs" / "operations.md"
+    text = manual.read_text()
+    for cause in causes:
+        if f"`{cause}`" not in text:
+            report(manual, f"does not explain the cause {cause}")
+    if len(causes) < 20:
+        report(manual, "the list of causes in dataplane/conn_log.h could not be read")
+
+
 def main():
     files = tracked()
     top = {path.relative_to(ROOT).parts[0] for path in files}
@@ -74,6 +88,7 @@ def main():
         else:
             continue
         checked += 1
+    check_causes(report)
     for path, texts in problems.items():
         for text in texts:
             print(f"{path.relative_to(ROOT)}: {text}")

@@ -11,9 +11,7 @@
 #include <rte_eal.h>
 #include <rte_errno.h>
 
-#ifdef RTE_MALLOC_ASAN
-#define CHECKED_ASAN 1
-#elif defined(__SANITIZE_ADDRESS__)
+#ifdef __SANITIZE_ADDRESS__
 #define CHECKED_ASAN 1
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
@@ -174,8 +172,17 @@ void
 checked_eal_init(const char *program, unsigned int megabytes)
 {
 	char memory[16], prefix[64], core[16];
-	char *argv[] = {(char *)(uintptr_t)program, "--no-huge", "--no-shconf", "--no-pci",
-			"--no-telemetry", "--log-level=error", "-l", core, "-m", memory, prefix,
+	char *argv[] = {(char *)(uintptr_t)program,
+			"--no-huge",
+			"--no-shconf",
+			"--no-pci",
+			"--no-telemetry",
+			"--log-level=error",
+			"-l",
+			core,
+			"-m",
+			memory,
+			prefix,
 			NULL};
 	cpu_set_t cpus;
 	int first = 0;

@@ -187,7 +187,8 @@ endpoint_accepted(struct endpoint *ep, struct tcp_conn *conn)
 	begin(ep, conn);
 }
 
-/* --- reading ------------------------------------------------------------------------------------ */
+/* --- reading ------------------------------------------------------------------------------------
+ */
 
 static void
 check_received(struct endpoint *ep, struct rte_mbuf *chain)
@@ -205,7 +206,8 @@ check_received(struct endpoint *ep, struct rte_mbuf *chain)
 		segs++;
 	}
 	if (len != chain->pkt_len || segs != chain->nb_segs || len == 0)
-		sim_fail(sim, "flow %u: tcp_receive() gave pkt_len %u nb_segs %u for %u bytes in %u",
+		sim_fail(sim,
+			 "flow %u: tcp_receive() gave pkt_len %u nb_segs %u for %u bytes in %u",
 			 ep->flow->index, chain->pkt_len, chain->nb_segs, len, segs);
 	ep->received += len;
 	sim->bytes += len;
@@ -272,7 +274,8 @@ read_some(struct endpoint *ep)
 	}
 }
 
-/* --- writing ------------------------------------------------------------------------------------- */
+/* --- writing -------------------------------------------------------------------------------------
+ */
 
 static struct rte_mbuf *
 make_chain(struct endpoint *ep, uint32_t len)
@@ -345,7 +348,8 @@ maybe_shut(struct endpoint *ep)
 	tcp_shutdown(ep->conn, ep->flow->sim->now);
 }
 
-/* --- ends ------------------------------------------------------------------------------------------ */
+/* --- ends
+ * ------------------------------------------------------------------------------------------ */
 
 /* The planned break of the connection; true: it is over for this side. */
 static bool
@@ -475,8 +479,7 @@ endpoint_event(struct endpoint *ep, uint32_t bits)
 		sim_fail(sim, "flow %u: connected twice", ep->flow->index);
 	if (!ep->connected && (bits & (TCP_EV_READABLE | TCP_EV_EOF)) &&
 	    !(bits & (TCP_EV_CONNECTED | TCP_EV_FAILED)))
-		sim_fail(sim, "flow %u: event 0x%x before TCP_EV_CONNECTED", ep->flow->index,
-			 bits);
+		sim_fail(sim, "flow %u: event 0x%x before TCP_EV_CONNECTED", ep->flow->index, bits);
 	ep->connected |= (bits & TCP_EV_CONNECTED) != 0;
 	ep->eof |= (bits & TCP_EV_EOF) != 0;
 	if ((bits & TCP_EV_EOF) && ep->flow->finish_by != 0 && sim->now > ep->flow->finish_by)

@@ -70,8 +70,8 @@ host_wake(struct host *host, uint64_t at)
 static void
 icmp_too_big(struct host *host, const struct wire *wire, const struct packet *p)
 {
-	struct tcp_tuple tuple = {.local = p->src, .remote = p->dst, .local_port = p->sport,
-				  .remote_port = p->dport};
+	struct tcp_tuple tuple = {
+		.local = p->src, .remote = p->dst, .local_port = p->sport, .remote_port = p->dport};
 
 	tcp_icmp_error(host->stack, &tuple, p->seq, TCP_ICMP_TOO_BIG, wire->icmp_mtu,
 		       host->sim->now);
@@ -91,10 +91,13 @@ host_receive(struct host *host, struct wire *wire)
 		icmp_too_big(host, wire, &p);
 		return;
 	}
-	if (host->n_rx == SIM_RX_RING || host_by_address(sim, &p.dst) != host)
+	if (host_by_address(sim, &p.dst) != host)
 		return;
-	struct rte_mbuf *m =
-		packet_to_mbuf(sim->pools->rx, wire->bytes, wire->len, host->rx_piece);
+	if (host->n_rx == SIM_RX_RING) {
+		sim_trace_packet(sim, wire->from, host, wire->bytes, wire->len, "ring full");
+		return;
+	}
+	struct rte_mbuf *m = packet_to_mbuf(sim->pools->rx, wire->bytes, wire->len, host->rx_piece);
 
 	if (m == NULL) {
 		sim_trace_packet(sim, wire->from, host, wire->bytes, wire->len, "no rx buf");

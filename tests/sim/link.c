@@ -132,7 +132,8 @@ static const char *
 fate(struct sim *sim, struct link *link, uint8_t *bytes)
 {
 	const struct link_config *c = &link->config;
-	uint64_t backlog_us = link->free_at > sim->now ? link->free_at - sim->now : 0;
+	uint64_t now_ns = sim->now * 1000;
+	uint64_t backlog_us = link->free_ns > now_ns ? (link->free_ns - now_ns) / 1000 : 0;
 	uint64_t backlog = backlog_us * c->bits_per_second / 8000000;
 
 	if (sim->now - sim->start >= c->down_from && sim->now - sim->start < c->down_to)
@@ -150,8 +151,9 @@ transmit(struct sim *sim, struct host *from, struct host *to, struct rte_mbuf *m
 {
 	struct link *link = &sim->links[from->index][to->index];
 	const char *dropped = fate(sim, link, bytes);
-	uint64_t begins = link->free_at > sim->now ? link->free_at : sim->now;
-	uint64_t departs = begins + (len + 18) * 8 * 1000000 / link->config.bits_per_second;
+	uint64_t begins = RTE_MAX(link->free_ns, sim->now * 1000);
+	uint64_t ends = begins + (len + 18) * 8 * 1000000000 / link->config.bits_per_second;
+	uint64_t departs = ends / 1000;
 	struct wire *held = wire_new(from, to, bytes, len);
 
 	link->packets++;
@@ -160,7 +162,7 @@ transmit(struct sim *sim, struct host *from, struct host *to, struct rte_mbuf *m
 		departs = sim->now;
 		sim_trace_packet(sim, from, to, bytes, (uint32_t)len, dropped);
 	} else {
-		link->free_at = departs;
+		link->free_ns = ends;
 		if (rng_chance(&sim->rng, link->config.overlap))
 			deliver_overlapping(sim, link, from, to, bytes, departs);
 		else

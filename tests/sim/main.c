@@ -59,10 +59,10 @@ static bool
 parse_options(int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = {
-		{"seeds", required_argument, NULL, 'S'}, {"seed", required_argument, NULL, 's'},
+		{"seeds", required_argument, NULL, 'S'},    {"seed", required_argument, NULL, 's'},
 		{"scenario", required_argument, NULL, 'c'}, {"trace", no_argument, NULL, 't'},
-		{"verbose", no_argument, NULL, 'v'}, {"twice", no_argument, NULL, '2'},
-		{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+		{"verbose", no_argument, NULL, 'v'},        {"twice", no_argument, NULL, '2'},
+		{"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0}};
 	const char *end;
 	int c;
 

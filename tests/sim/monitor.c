@@ -36,8 +36,7 @@ after(uint32_t a, uint32_t b)
 /* The window field counts in units of 2^wscale, except in a SYN. Scaling holds only when both
  * SYNs carried the option (RFC 7323 section 2.2). */
 static uint32_t
-right_edge(const struct packet *p, const struct monitor_side *self,
-	   const struct monitor_side *peer)
+right_edge(const struct packet *p, const struct monitor_side *self, const struct monitor_side *peer)
 {
 	bool scaled = self->scaled_known && peer->scaled_known && (p->flags & SYN) == 0;
 
@@ -71,8 +70,10 @@ check_size(struct sim *sim, const struct flow *flow, const struct packet *p,
 	if ((p->flags & SYN) || p->payload_len == 0)
 		return;
 	if (peer->seen && p->payload_len + p->opts_len > peer->mss)
-		sim_fail(sim, "flow %u: %u bytes of payload and %u of options, but the peer's MSS "
-			 "is %u", flow->index, p->payload_len, p->opts_len, peer->mss);
+		sim_fail(sim,
+			 "flow %u: %u bytes of payload and %u of options, but the peer's MSS "
+			 "is %u",
+			 flow->index, p->payload_len, p->opts_len, peer->mss);
 }
 
 /* RFC 9293 section 3.8.6: what was promised is not taken back; RFC 7323 section 2.4: but for

@@ -44,8 +44,8 @@ struct packet {
 	bool is_v6;
 	bool dont_fragment;
 	uint16_t l3_len, l4_len, payload_len, total_len;
-	uint16_t mss;   /* 0: not there */
-	int wscale;     /* -1: not there */
+	uint16_t mss; /* 0: not there */
+	int wscale;   /* -1: not there */
 	bool sack_permitted, has_ts;
 	uint32_t tsval, tsecr;
 	unsigned int n_sack;
@@ -75,8 +75,8 @@ struct rte_mbuf *packet_to_mbuf(struct rte_mempool *pool, const uint8_t *bytes, 
 				uint16_t piece);
 
 /* packet_write() and packet_to_mbuf() in one. */
-struct rte_mbuf *packet_build(struct rte_mempool *pool, const struct packet *p,
-			      const void *payload, uint16_t len);
+struct rte_mbuf *packet_build(struct rte_mempool *pool, const struct packet *p, const void *payload,
+			      uint16_t len);
 
 /* Copies what tcp_output() gave to `out` and does the work of a port with checksum offload.
  * Returns the length, or 0 with *why set when the mbuf breaks the contract of tcp_output(). */

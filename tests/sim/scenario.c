@@ -65,13 +65,12 @@ clean_link(struct sim *sim)
 	static const struct {
 		uint64_t rate;
 		uint32_t delay_us;
-	} kinds[] = {{10000000000, 20}, {1000000000, 50},  {1000000000, 5000}, {100000000, 500},
-		     {100000000, 40000}, {20000000, 15000}, {2000000, 60000},  {10000000, 300000}};
+	} kinds[] = {{10000000000, 20},  {1000000000, 50},  {1000000000, 5000}, {100000000, 500},
+		     {100000000, 40000}, {20000000, 15000}, {2000000, 60000},   {10000000, 300000}};
 	unsigned int kind = draw(sim, 0, sizeof(kinds) / sizeof(kinds[0]) - 1);
 
-	return (struct link_config){.bits_per_second = kinds[kind].rate,
-				    .delay_us = kinds[kind].delay_us,
-				    .mtu = 1500};
+	return (struct link_config){
+		.bits_per_second = kinds[kind].rate, .delay_us = kinds[kind].delay_us, .mtu = 1500};
 }
 
 static struct link_config
@@ -220,7 +219,8 @@ unhindered(struct sim *sim)
 	struct flow *flow = &sim->flows[0];
 	struct endpoint *ends[] = {&flow->client, &flow->server};
 
-	draw_flow(sim, flow, draw_scale(sim, 1, 2000000), coin(sim) ? 0 : draw_scale(sim, 1, 2000000));
+	draw_flow(sim, flow, draw_scale(sim, 1, 2000000),
+		  coin(sim) ? 0 : draw_scale(sim, 1, 2000000));
 	for (unsigned int i = 0; i < 2; i++) {
 		sim->hosts[i]->poll_us = RTE_MIN(sim->hosts[i]->poll_us, 100u);
 		sim->hosts[i]->stall = 0;
@@ -523,8 +523,10 @@ long_transfer(struct sim *sim)
 		ep->config.room = 1 << 20;
 		ep->config.mss = 0;
 		sim->links[i][!i].config = (struct link_config){.bits_per_second = 1000000000,
-								.delay_us = 500, .jitter_us = 50,
-								.loss = 10000, .mtu = 1500};
+								.delay_us = 500,
+								.jitter_us = 50,
+								.loss = 10000,
+								.mtu = 1500};
 	}
 }
 

@@ -38,8 +38,8 @@ sim_pools_free(struct sim_pools *pools)
 static const char *
 missing_buffers(const struct sim_pools *pools)
 {
-	const struct rte_mempool *const all[] = {pools->rx,       pools->payload,
-						 pools->header,   pools->indirect,
+	const struct rte_mempool *const all[] = {pools->rx,          pools->payload,
+						 pools->header,      pools->indirect,
 						 pools->few_headers, pools->few_indirects};
 
 	for (unsigned int i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
@@ -59,8 +59,8 @@ sim_fail(struct sim *sim, const char *format, ...)
 	if (sim->failed)
 		return;
 	sim->failed = true;
-	int n = snprintf(sim->why, sizeof(sim->why), "at %.6f s: ",
-			 (double)(sim->now - sim->start) / 1e6);
+	int n = snprintf(sim->why, sizeof(sim->why),
+			 "at %.6f s: ", (double)(sim->now - sim->start) / 1e6);
 	va_start(args, format);
 	vsnprintf(sim->why + n, sizeof(sim->why) - (size_t)n, format, args);
 	va_end(args);
@@ -222,12 +222,18 @@ fail_unfinished(struct sim *sim, const char *what)
 
 		if (flow_over(f))
 			continue;
-		n += (size_t)snprintf(
-			text + n, sizeof(text) - n, "; flow %u: client %s got %lu/%lu, server %s "
-			"got %lu/%lu", i, c->done ? "done" : c->conn == NULL ? "not open"
-			: tcp_state_name(tcp_conn_state(c->conn)), c->received, c->expects,
-			s->done ? "done" : s->conn == NULL ? "not open"
-			: tcp_state_name(tcp_conn_state(s->conn)), s->received, s->expects);
+		n += (size_t)snprintf(text + n, sizeof(text) - n,
+				      "; flow %u: client %s got %lu/%lu, server %s "
+				      "got %lu/%lu",
+				      i,
+				      c->done           ? "done"
+				      : c->conn == NULL ? "not open"
+							: tcp_state_name(tcp_conn_state(c->conn)),
+				      c->received, c->expects,
+				      s->done           ? "done"
+				      : s->conn == NULL ? "not open"
+							: tcp_state_name(tcp_conn_state(s->conn)),
+				      s->received, s->expects);
 	}
 	for (unsigned int i = 0; i < sim->n_hosts && n < sizeof(text); i++)
 		n += (size_t)snprintf(text + n, sizeof(text) - n,
@@ -337,9 +343,12 @@ sim_play(struct sim_pools *pools, uint64_t seed, const char *scenario, bool trac
 		sim_pools_create(pools);
 	}
 	free(sim.flows);
-	*result = (struct sim_result){.ok = !sim.failed, .scenario = sim.scenario,
-				      .virtual_us = sim.now - sim.start, .steps = sim.steps,
-				      .packets = sim.packets, .bytes = sim.bytes,
+	*result = (struct sim_result){.ok = !sim.failed,
+				      .scenario = sim.scenario,
+				      .virtual_us = sim.now - sim.start,
+				      .steps = sim.steps,
+				      .packets = sim.packets,
+				      .bytes = sim.bytes,
 				      .digest = sim.digest};
 	memcpy(result->why, sim.why, sizeof(result->why));
 	return true;

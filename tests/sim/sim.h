@@ -47,20 +47,20 @@ void sim_pools_free(struct sim_pools *pools);
 struct link_config {
 	uint64_t bits_per_second;
 	uint32_t delay_us;
-	uint32_t jitter_us;  /* added at random; keeps the order */
+	uint32_t jitter_us;   /* added at random; keeps the order */
 	uint32_t queue_bytes; /* what finds more than this waiting is dropped */
 	uint32_t loss, reorder, duplicate, corrupt;
 	uint32_t overlap;    /* a middlebox cuts it in two that share bytes */
 	uint32_t reorder_us; /* a reordered packet is late by up to this */
 	uint16_t mtu;
-	bool tells_mtu;   /* ICMP too big comes back; else a black hole */
-	bool marks_ecn;   /* CE instead of dropping when the queue is half full */
+	bool tells_mtu;              /* ICMP too big comes back; else a black hole */
+	bool marks_ecn;              /* CE instead of dropping when the queue is half full */
 	uint64_t down_from, down_to; /* loses everything in this time */
 };
 
 struct link {
 	struct link_config config;
-	uint64_t free_at;      /* the transmitter is busy until then */
+	uint64_t free_ns;      /* the transmitter is busy until then, in nanoseconds */
 	uint64_t last_arrival; /* of packets that keep their order */
 	uint64_t packets, dropped;
 };
@@ -88,12 +88,12 @@ struct host {
 	struct rng random; /* the stack's */
 	struct rte_mbuf *rx[SIM_RX_RING];
 	unsigned int n_rx;
-	uint64_t wake_at;      /* earliest wake that is scheduled; UINT64_MAX: none */
-	uint64_t no_buffers;   /* the counter's last value */
-	uint32_t poll_us;      /* a wake comes late by up to this, so that bursts form */
-	uint32_t stall;        /* per million turns: the loop stands still for a while */
+	uint64_t wake_at;    /* earliest wake that is scheduled; UINT64_MAX: none */
+	uint64_t no_buffers; /* the counter's last value */
+	uint32_t poll_us;    /* a wake comes late by up to this, so that bursts form */
+	uint32_t stall;      /* per million turns: the loop stands still for a while */
 	uint32_t stall_us;
-	uint16_t rx_piece;     /* 0, or the size of the buffers that the NIC scatters to */
+	uint16_t rx_piece; /* 0, or the size of the buffers that the NIC scatters to */
 	uint32_t idle_turns;
 };
 
@@ -136,16 +136,16 @@ struct endpoint {
 	bool release_early;       /* does not wait for TCP_EV_CLOSED */
 	enum close_mode close;
 	enum abort_mode abort;
-	uint64_t abort_at;        /* bytes sent and received */
-	uint32_t pauses;          /* how often the reader stops */
-	uint64_t pause_every;     /* bytes between */
+	uint64_t abort_at;    /* bytes sent and received */
+	uint32_t pauses;      /* how often the reader stops */
+	uint64_t pause_every; /* bytes between */
 	uint32_t pause_us;
-	uint32_t trickle_us;      /* not 0: reads a little, this often */
+	uint32_t trickle_us; /* not 0: reads a little, this often */
 
 	/* How far it is. */
 	uint64_t queued, received, paused_at;
-	uint64_t resume_at;       /* the reader sleeps until then; 0: it is awake */
-	uint64_t room_edge;       /* bytes that the peer may have sent at most */
+	uint64_t resume_at; /* the reader sleeps until then; 0: it is awake */
+	uint64_t room_edge; /* bytes that the peer may have sent at most */
 	bool started, connected, eof, shut, closed, failed, done;
 	int error;
 };
@@ -156,12 +156,12 @@ struct flow {
 	uint64_t start_at;
 	struct tcp_tuple tuple; /* the client's view; local_port 0: the stack's choice */
 	struct endpoint client, server;
-	struct flow *after;     /* starts when this one is over (reuse of a tuple) */
-	bool both_open;         /* simultaneous open */
-	bool may_fail;          /* an abort or a full table is part of the plan */
-	bool late_reset_ok;     /* TIME-WAIT may be evicted: the last FIN may meet a RST */
-	bool reuses;            /* the same tuple lives several times */
-	uint64_t finish_by;     /* both ends have all bytes then; 0: no hurry */
+	struct flow *after; /* starts when this one is over (reuse of a tuple) */
+	bool both_open;     /* simultaneous open */
+	bool may_fail;      /* an abort or a full table is part of the plan */
+	bool late_reset_ok; /* TIME-WAIT may be evicted: the last FIN may meet a RST */
+	bool reuses;        /* the same tuple lives several times */
+	uint64_t finish_by; /* both ends have all bytes then; 0: no hurry */
 	unsigned int extra_accepts;
 	struct monitor_side {
 		bool seen, fin, scaled_known;

@@ -30,8 +30,8 @@ LINE = {
     "bytes_sent": int, "duration_ms": (int, float), "policy": OPTIONAL_DICT, "result": str,
     "cause": (str, type(None)), "detail": (str, type(None)),
 }
-TLS = {"version": (str, type(None)), "cipher": (str, type(None)), "alpn": (str, type(None)), "sni": (str, type(None)),
-       "peer": (str, type(None)), "verified": bool}
+TLS = {**dict.fromkeys(("version", "cipher", "alpn", "sni", "peer"), (str, type(None))),
+       "verified": bool}
 
 
 def check_line(line):

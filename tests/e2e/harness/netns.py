@@ -136,7 +136,7 @@ class Topology:
              "peer", "name", right_name, "netns", right.name])
         for space, name in ((left, left_name), (right, right_name)):
             # What arrives must be what was on a wire: whole checksums, frames of at most the MTU.
-            space.run(["ethtool", "-K", name, "tx", "off", "gso", "off", "tso", "off", "gro", "off"])
+            space.run(["ethtool", "-K", name, *"tx off gso off tso off gro off".split()])
             space.batch(f"link set {name} up")
 
     def _addresses(self):

@@ -108,9 +108,14 @@ struct packet
 fuzz_packet(struct fuzz *f, unsigned int i, uint8_t flags)
 {
 	struct tcp_tuple tuple = fuzz_tuple(i);
-	struct packet p = {.src = tuple.remote, .dst = tuple.local, .sport = tuple.remote_port,
-			   .dport = tuple.local_port, .flags = flags, .wnd = 8192,
-			   .seq = f->peers[i].rcv_nxt, .ack = f->peers[i].snd_nxt};
+	struct packet p = {.src = tuple.remote,
+			   .dst = tuple.local,
+			   .sport = tuple.remote_port,
+			   .dport = tuple.local_port,
+			   .flags = flags,
+			   .wnd = 8192,
+			   .seq = f->peers[i].rcv_nxt,
+			   .ack = f->peers[i].snd_nxt};
 
 	return p;
 }
@@ -119,8 +124,10 @@ static void
 take_stranger(struct fuzz *f, unsigned int i, struct rte_mbuf *m)
 {
 	struct tcp_conn_config config = {.keepalive_idle_ms = i % 3 ? 0 : 4000,
-					 .keepalive_interval_ms = 1000, .keepalive_probes = 2,
-					 .user_timeout_ms = 9000, .room = 20000};
+					 .keepalive_interval_ms = 1000,
+					 .keepalive_probes = 2,
+					 .user_timeout_ms = 9000,
+					 .room = 20000};
 	struct tcp_tuple tuple;
 	uint8_t flags;
 

@@ -50,8 +50,7 @@ struct tcp_tuple fuzz_tuple(unsigned int i);
 struct packet fuzz_packet(struct fuzz *f, unsigned int i, uint8_t flags);
 /* Gives bytes that begin with an IP header to the stack; a stranger's SYN is accepted as
  * connection `i`, if that is free, everything else of strangers is refused. */
-void fuzz_deliver(struct fuzz *f, unsigned int i, const uint8_t *bytes, size_t len,
-		  uint16_t piece);
+void fuzz_deliver(struct fuzz *f, unsigned int i, const uint8_t *bytes, size_t len, uint16_t piece);
 /* Timers, events, reading, output (checked as a port would). */
 void fuzz_turn(struct fuzz *f);
 void fuzz_write(struct fuzz *f, unsigned int i, uint16_t len);

@@ -30,9 +30,9 @@ add_options(struct fuzz *f, unsigned int i, struct packet *p, struct fuzz_input 
 	uint32_t at = f->peers[i].snd_nxt;
 
 	if (which & 1)
-		p->opts_len = packet_opt_ts(p->opts, p->opts_len,
-					    (uint32_t)(f->now / 1000) - fuzz_u8(in),
-					    f->peers[i].tsval - fuzz_u8(in));
+		p->opts_len =
+			packet_opt_ts(p->opts, p->opts_len, (uint32_t)(f->now / 1000) - fuzz_u8(in),
+				      f->peers[i].tsval - fuzz_u8(in));
 	if (which & 2) {
 		uint32_t left = at - fuzz_u16(in), right = left + fuzz_u16(in);
 		uint32_t edges[] = {left, right, left - fuzz_u8(in) * 64u, left - fuzz_u8(in)};
@@ -70,8 +70,7 @@ send_polite(struct fuzz *f, unsigned int i, struct fuzz_input *in)
 	uint16_t len = fuzz_u8(in) * 4;
 
 	if (f->peers[i].tsval != 0)
-		p.opts_len = packet_opt_ts(p.opts, 0, (uint32_t)(f->now / 1000),
-					   f->peers[i].tsval);
+		p.opts_len = packet_opt_ts(p.opts, 0, (uint32_t)(f->now / 1000), f->peers[i].tsval);
 	fuzz_deliver(f, i, bytes, packet_write(bytes, &p, payload, len), 0);
 }
 

@@ -133,9 +133,13 @@ peer_ts(const struct harness *h)
 struct packet
 harness_packet(struct harness *h, uint8_t flags, uint32_t seq, uint32_t ack)
 {
-	struct packet p = {.src = h->tuple.remote, .dst = h->tuple.local,
-			   .sport = h->tuple.remote_port, .dport = h->tuple.local_port,
-			   .seq = h->peer_isn + seq, .flags = flags, .wnd = h->peer_wnd};
+	struct packet p = {.src = h->tuple.remote,
+			   .dst = h->tuple.local,
+			   .sport = h->tuple.remote_port,
+			   .dport = h->tuple.local_port,
+			   .seq = h->peer_isn + seq,
+			   .flags = flags,
+			   .wnd = h->peer_wnd};
 
 	if (flags & ACK)
 		p.ack = h->stack_isn + ack;
@@ -466,8 +470,8 @@ harness_expect(struct harness *h, uint8_t flags, uint32_t seq, uint32_t ack, uin
 	    s->p.payload_len != len) {
 		packet_print(&s->p, text, sizeof(text));
 		print_error("%s:%d: wanted flags 0x%x seq %u ack %u len %u, got flags 0x%x seq %u "
-			    "ack %u (%s)\n", file, line, flags, seq, ack, len, s->p.flags, s->seq,
-			    s->ack, text);
+			    "ack %u (%s)\n",
+			    file, line, flags, seq, ack, len, s->p.flags, s->seq, s->ack, text);
 		fail();
 	}
 	return s;

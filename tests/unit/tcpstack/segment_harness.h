@@ -59,10 +59,10 @@ struct harness {
 
 	/* The peer. */
 	uint32_t peer_isn, stack_isn;
-	uint16_t peer_mss;  /* in its SYN; 0: no option */
-	int peer_wscale;    /* in its SYN; -1: no option */
+	uint16_t peer_mss; /* in its SYN; 0: no option */
+	int peer_wscale;   /* in its SYN; -1: no option */
 	bool peer_ts, peer_sack;
-	uint16_t peer_wnd;  /* as on the wire */
+	uint16_t peer_wnd; /* as on the wire */
 	uint32_t peer_ts_offset, ts_echo;
 	bool scaled, timestamps; /* agreed on */
 	int stack_wscale;
@@ -77,8 +77,14 @@ void harness_init(const char *name);
 /* A stack with `stack_config` as it stands now in place of the one that setup made. */
 void harness_new_stack(struct harness *h);
 
-#define TEST(f) {#f, f, harness_setup_v4, harness_teardown, NULL}
-#define TEST_V6(f) {#f "_over_ipv6", f, harness_setup_v6, harness_teardown, NULL}
+#define TEST(f)                                                                                    \
+	{                                                                                          \
+#f, f, harness_setup_v4, harness_teardown, NULL                                    \
+	}
+#define TEST_V6(f)                                                                                 \
+	{                                                                                          \
+#f "_over_ipv6", f, harness_setup_v6, harness_teardown, NULL                       \
+	}
 #define TEST_BOTH(f) TEST(f), TEST_V6(f)
 
 /* --- opening ---------------------------------------------------------------------------- */
@@ -142,12 +148,11 @@ void harness_expect_nothing(struct harness *h, const char *file, int line);
 void harness_expect_pattern(const struct sent *s, const char *file, int line);
 
 /* PSH is not looked at. Returns the segment. */
-#define EXPECT(h, flags, seq, ack, len)                                                           \
-	harness_expect(h, flags, seq, ack, len, __FILE__, __LINE__)
+#define EXPECT(h, flags, seq, ack, len) harness_expect(h, flags, seq, ack, len, __FILE__, __LINE__)
 #define EXPECT_NOTHING(h) harness_expect_nothing(h, __FILE__, __LINE__)
 /* The payload is the pattern's at its place. */
 #define EXPECT_PATTERN(s) harness_expect_pattern(s, __FILE__, __LINE__)
-#define EXPECT_EVENTS(h, bits)                                                                    \
+#define EXPECT_EVENTS(h, bits)                                                                     \
 	do {                                                                                       \
 		assert_int_equal((h)->events, bits);                                               \
 		(h)->events = 0;                                                                   \

@@ -269,8 +269,8 @@ old_syn_does_not_get_past_time_wait(void **state)
 
 	/* The SYN that opened it, once more, from long ago. */
 	p.seq -= 5;
-	p.opts_len = packet_opt_ts(p.opts, 0, (uint32_t)(h->now / 1000) + h->peer_ts_offset - 5000,
-				   0);
+	p.opts_len =
+		packet_opt_ts(p.opts, 0, (uint32_t)(h->now / 1000) + h->peer_ts_offset - 5000, 0);
 	harness_inject(h, &p, NULL, 0);
 	harness_turn(h);
 	assert_int_equal(h->n_strangers, 0);

@@ -150,8 +150,7 @@ overlapping_pieces_make_one_stream(void **state)
 			/* Some reach back to what was taken already. */
 			uint32_t back = base > 600 ? (uint32_t)rng_between(&h->random, 0, 500) : 0;
 
-			harness_send_pattern(h, base + from - (i % 3 ? 0 : back), 1,
-					     (uint16_t)len);
+			harness_send_pattern(h, base + from - (i % 3 ? 0 : back), 1, (uint16_t)len);
 		}
 		for (uint32_t at = 0; at < 2600; at += 650)
 			harness_send_pattern(h, base + at, 1, 650);
@@ -225,8 +224,8 @@ duplicate_is_acknowledged_and_dropped(void **state)
 	harness_send_pattern(h, 1, 1, 100);
 	struct sent *s = EXPECT(h, ACK, 1, 101, 0);
 
-	assert_true(s->p.n_sack == 0 ||
-		    (s->p.sack[0].left - h->peer_isn == 1 && s->p.sack[0].right - h->peer_isn == 101));
+	assert_true(s->p.n_sack == 0 || (s->p.sack[0].left - h->peer_isn == 1 &&
+					 s->p.sack[0].right - h->peer_isn == 101));
 	EXPECT_EVENTS(h, 0);
 	assert_null(tcp_receive(h->conn, UINT32_MAX));
 	assert_true(COUNTER(h, duplicates) >= 1);

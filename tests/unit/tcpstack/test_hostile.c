@@ -264,7 +264,8 @@ missing_timestamp_does_not_end_the_connection(void **state)
 	assert_int_equal(harness_state(h), TCP_ESTABLISHED);
 }
 
-/* --- ICMP, RFC 5927 ------------------------------------------------------------------------------ */
+/* --- ICMP, RFC 5927 ------------------------------------------------------------------------------
+ */
 
 static void
 icmp(struct harness *h, uint32_t seq, enum tcp_icmp kind, uint16_t mtu)

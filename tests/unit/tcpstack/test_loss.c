@@ -90,8 +90,7 @@ sack_blocks_tell_what_to_retransmit(void **state)
 
 	while ((s = harness_take_data(h)) != NULL) {
 		EXPECT_PATTERN(s);
-		assert_true(s->seq == seq || s->seq == seq + 2 * FULL ||
-			    s->seq >= seq + 10 * FULL);
+		assert_true(s->seq == seq || s->seq == seq + 2 * FULL || s->seq >= seq + 10 * FULL);
 		first |= s->seq == seq;
 		third |= s->seq == seq + 2 * FULL;
 	}
@@ -135,8 +134,8 @@ sack_of_unsent_bytes_is_ignored(void **state)
 	harness_write(h, 4 * FULL);
 	harness_discard(h);
 	for (uint32_t i = 0; i < 6; i++) {
-		struct packet p = ack_with_sack(h, seq, seq + (100 + i) * FULL,
-						seq + (200 + i) * FULL);
+		struct packet p =
+			ack_with_sack(h, seq, seq + (100 + i) * FULL, seq + (200 + i) * FULL);
 
 		harness_inject(h, &p, NULL, 0);
 		p = ack_with_sack(h, seq, seq + 3 * FULL, seq + 2 * FULL);
