@@ -349,8 +349,9 @@ static const struct schema_field timeouts_fields[] = {
 	 .fallback = "10s", .example = "5s", .doc = "How long a TLS handshake may take."},
 	{.name = "detect", TIMEOUTS(detect), .min = 0, .max = 10 * MINUTES, .fallback = "0s",
 	 .example = "250ms",
-	 .doc = "How long a client that says nothing is waited for, where its first bytes decide "
-		"the protocol; then it is plaintext TCP. 0: for ever. Istio's "
+	 .doc = "How long a client that says nothing is waited for on a PERMISSIVE port, where its "
+		"first bytes tell TLS from plaintext; then it is plaintext TCP. 0, and where a "
+		"request must come first: as long as `idle`. Istio's "
 		"`meshConfig.protocolDetectionTimeout`."},
 	{.name = "idle", TIMEOUTS(idle), .min = 1, .max = 720 * HOURS, .fallback = "1h",
 	 .example = "15m", .doc = "How long a session may go without a byte either way."},

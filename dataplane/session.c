@@ -726,20 +726,12 @@ session_flush(struct session_engine *engine, uint64_t now)
 
 /* --- stage: timers ------------------------------------------------------------------------------------ */
 
-static bool
-must_be_tls(const struct session *session)
-{
-	return !session->outbound && session->verdict.inbound->mode == POLICY_STRICT;
-}
-
 static void
 expire(struct session *session, uint64_t now)
 {
 	switch (session->state) {
 	case SESSION_DETECTING:
-		session_fail(session, must_be_tls(session) ? SESSION_HANDSHAKE_TIMEOUT :
-							     SESSION_DETECT_TIMEOUT,
-			     false, NULL, now);
+		session_detect_expired(session, now);
 		break;
 	case SESSION_DOWNSTREAM_HANDSHAKE:
 		session_fail(session, SESSION_HANDSHAKE_TIMEOUT, false, NULL, now);

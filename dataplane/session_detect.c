@@ -201,19 +201,51 @@ connects_at_once(const struct session *session)
 	return session->outbound || session->verdict.inbound->mode == POLICY_DISABLE;
 }
 
+/* Where any bytes will do, as soon as it is clear that they are not TLS; a request has to come
+ * before HTTP can be served or refused, and STRICT takes TLS only. */
+static bool
+may_give_up_detection(const struct session *session)
+{
+	return !session->outbound && session->verdict.inbound->mode == POLICY_PERMISSIVE &&
+	       !is_http_port(declared_protocol(session));
+}
+
+static uint64_t
+patience_us(const struct session *session)
+{
+	const struct policy_node *node = session->engine->config.node;
+
+	if (!session->outbound && session->verdict.inbound->mode == POLICY_STRICT)
+		return node->handshake_timeout_ms * UINT64_C(1000);
+	if (may_give_up_detection(session) && node->detect_timeout_ms != 0)
+		return node->detect_timeout_ms * UINT64_C(1000);
+	return node->idle_timeout_ms * UINT64_C(1000);
+}
+
 void
 session_begin(struct session *session, uint64_t now)
 {
-	const struct policy_node *node = session->engine->config.node;
-	bool strict = !session->outbound && session->verdict.inbound->mode == POLICY_STRICT;
-	uint32_t timeout_ms = strict ? node->handshake_timeout_ms : node->detect_timeout_ms;
-
 	if (connects_at_once(session)) {
 		session->protocol_known = declared_protocol(session) != POLICY_AUTO;
 		session_connect(session, now);
 		return;
 	}
 	session->state = SESSION_DETECTING;
-	session_set_deadline(session, timeout_ms == 0 ? UINT64_MAX :
-				      now + timeout_ms * UINT64_C(1000));
+	session_set_deadline(session, now + patience_us(session));
+}
+
+/* As Envoy's continue_on_listener_filters_timeout, which Istio sets: what has not shown itself
+ * to be TLS in time is plaintext TCP. */
+void
+session_detect_expired(struct session *session, uint64_t now)
+{
+	const struct decision plaintext = forward(false);
+
+	if (!session->outbound && session->verdict.inbound->mode == POLICY_STRICT)
+		session_fail(session, SESSION_HANDSHAKE_TIMEOUT, false, NULL, now);
+	else if (may_give_up_detection(session) &&
+		 session->engine->config.node->detect_timeout_ms != 0)
+		act(session, &plaintext, now);
+	else
+		session_fail(session, SESSION_DETECT_TIMEOUT, false, NULL, now);
 }

@@ -145,6 +145,7 @@ void leg_free(struct leg *leg, uint64_t now);
 /* session_detect.c */
 void session_begin(struct session *session, uint64_t now);  /* the downstream is connected */
 void session_detect(struct session *session, uint64_t now); /* bytes came, or their end */
+void session_detect_expired(struct session *session, uint64_t now); /* its deadline is over */
 
 /* session_handshake.c */
 void session_start_server(struct session *session, bool http, uint64_t now);
