@@ -104,8 +104,8 @@ def pair_documents():
 class Side(scenario.Scenario):
     """The configuration of one of the two gateways."""
 
-    def __init__(self, directory, certificates, leg, link, behind):
-        self.leg, self.link, self.behind = leg, link, behind
+    def __init__(self, directory, certificates, leg, link, behind, vlan):
+        self.leg, self.link, self.behind, self.vlan = leg, link, behind, vlan
         super().__init__(directory, certificates)
 
     def write(self):
@@ -129,6 +129,7 @@ class Side(scenario.Scenario):
                  "addresses": list(netns.Topology.GATEWAY[self.leg])},
                 {"name": "between",
                  "device": f"net_memif0,socket={socket},socket-abstract=no,role={role}",
+                 "vlan": self.vlan,
                  "addresses": [f"{LINKS[self.link][0]}/24", f"{LINKS[self.link][1]}/64"]}],
             "routes": [{"to": to, "via": via, "port": "between"}
                        for to, via in zip(networks[beyond], LINKS[other])],
@@ -137,8 +138,8 @@ class Side(scenario.Scenario):
         }
 
 
-@pytest.fixture(scope="module")
-def pair(certificates, binary, wrapper, tmp_path_factory):
+@pytest.fixture(scope="module", params=[0, 42], ids=["untagged", "VLAN 42"])
+def pair(request, certificates, binary, wrapper, tmp_path_factory):
     directory = tmp_path_factory.mktemp("pair")
     with contextlib.ExitStack() as stack:
         topology = stack.enter_context(netns.Topology())
@@ -147,7 +148,7 @@ def pair(certificates, binary, wrapper, tmp_path_factory):
         gateways = []
         for leg, link, behind in (("mesh", "a", ["caller", "caller6"]),
                                   ("work", "b", ["called4", "called6"])):
-            config = Side(directory / link, certificates, leg, link, behind)
+            config = Side(directory / link, certificates, leg, link, behind, request.param)
             gateways.append(stack.enter_context(
                 Gateway(topology.gateway, config.directory, binary, wrapper)))
         yield topology, *gateways
