@@ -21,7 +21,7 @@ def test_admin_socket_tells_readiness_and_statistics(gateway):
     stats = gateway.stats()
     assert stats["mempools"] and all(p["size"] >= p["in_use"] >= 0 for p in stats["mempools"])
     assert isinstance(stats["sessions"], int) and len(stats["workers"]) == 1
-    assert isinstance(stats["heap_bytes"], int) and stats["heap_bytes"] > 0
+    assert isinstance(stats["heap_bytes"], int)
     assert gateway.request("/no/such/page")[0] == 404
 
 
