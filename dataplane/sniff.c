@@ -184,7 +184,14 @@ sniff_tls(const uint8_t *bytes, size_t length, struct sniff *result)
 	result->kind = SNIFF_OTHER;
 	if (length >= 2 && bytes[1] != 3)
 		return;
-	if (length >= RECORD_HEADER + 1 && bytes[RECORD_HEADER] != CLIENT_HELLO)
+	/* The type of the message is looked at before any length is believed, so that the
+	 * answer does not depend on how the bytes were cut into segments. */
+	if (length < RECORD_HEADER + 1) {
+		result->kind = SNIFF_MORE;
+		result->need = RECORD_HEADER + 1;
+		return;
+	}
+	if (bytes[RECORD_HEADER] != CLIENT_HELLO)
 		return;
 	gather_records(bytes, length, &records);
 	if (records.broken)

@@ -179,6 +179,16 @@ bytes_that_only_begin_like_tls_are_plaintext(void **state)
 	assert_int_equal(look(alert, sizeof(alert)).kind, SNIFF_OTHER);
 }
 
+static void
+answer_does_not_depend_on_where_the_bytes_are_cut(void **state)
+{
+	static const uint8_t bytes[] = {0x16, 3, 0x19, 0x41, 0x43, 0x4c};
+
+	for (size_t length = 1; length < sizeof(bytes); length++)
+		assert_int_equal(look(bytes, length).kind, SNIFF_MORE);
+	assert_int_equal(look(bytes, sizeof(bytes)).kind, SNIFF_OTHER);
+}
+
 /* Each byte of a good hello set to each of a few values: whatever comes out, no byte beyond
  * the end is read (the sanitizer's part) and MORE always asks for more than there is. */
 static void
@@ -238,6 +248,7 @@ main(void)
 		cmocka_unit_test(hello_over_many_records_is_read),
 		cmocka_unit_test(hello_over_the_limit_is_too_large),
 		cmocka_unit_test(bytes_that_only_begin_like_tls_are_plaintext),
+		cmocka_unit_test(answer_does_not_depend_on_where_the_bytes_are_cut),
 		cmocka_unit_test(damaged_hello_never_reads_beyond_its_end),
 		cmocka_unit_test(http_is_known_by_its_method),
 		cmocka_unit_test(http2_is_known_by_its_preface),
