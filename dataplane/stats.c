@@ -117,8 +117,7 @@ print_all(FILE *out, const struct worker_shared *shared)
 		",\"policy\":{\"generation\":%" PRIu64 ",\"reloads\":%" PRIu64
 		",\"refused\":%" PRIu64 ",\"snapshots\":%u},\"mempools\":[",
 		PORTCULLIS_VERSION, rte_get_tsc_hz(), sessions, (size_t)mallinfo2().uordblks,
-		policy_generation(policy_current(shared->policy)), policy.reloads, policy.refused,
-		policy.snapshots);
+		policy.generation, policy.reloads, policy.refused, policy.snapshots);
 	print_pool(out, shared->pools.data, false);
 	print_pool(out, shared->header_pool, false);
 	print_pool(out, shared->pools.indirect, true);
