@@ -243,6 +243,7 @@ publish(struct policy *policy, struct policy_snapshot *snapshot,
 			abort(); /* control thread, out of memory */
 	}
 	snapshot->generation = old != NULL ? old->generation + 1 : 1;
+	policy->stats.generation = snapshot->generation;
 	memcpy(policy->digest, digest, SNAPSHOT_DIGEST);
 	__atomic_store_n(&policy->current, snapshot, __ATOMIC_RELEASE);
 	policy->stats.snapshots++;

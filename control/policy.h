@@ -226,9 +226,10 @@ void policy_drop(const struct policy_snapshot *snapshot, unsigned int worker);
  */
 int policy_poll(struct policy *policy, bool force);
 
-/* Reloads that were published and refused since the start, and snapshots not yet freed. */
+/* Reloads that were published and refused since the start, and snapshots not yet freed. For
+ * any thread: who asks for the generation only needs no snapshot, which may be freed. */
 struct policy_stats {
-	uint64_t reloads, refused;
+	uint64_t reloads, refused, generation;
 	unsigned int snapshots;
 };
 void policy_stats(const struct policy *policy, struct policy_stats *stats);

@@ -100,6 +100,12 @@ conn_log_put(struct conn_log *log, struct conn_log_entry *entry)
 	rte_ring_enqueue(log->full, entry);
 }
 
+bool
+conn_log_is_full(const struct conn_log *log)
+{
+	return rte_ring_empty(log->free_entries);
+}
+
 uint64_t
 conn_log_lost(const struct conn_log *log)
 {

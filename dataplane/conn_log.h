@@ -121,6 +121,7 @@ void conn_log_destroy(struct conn_log *log);
 struct conn_log_entry *conn_log_get(struct conn_log *log);
 void conn_log_put(struct conn_log *log, struct conn_log_entry *entry);   /* to be printed */
 uint64_t conn_log_lost(const struct conn_log *log);
+bool conn_log_is_full(const struct conn_log *log); /* no entry is free */
 
 /* The control thread's side: prints what is there, one line an entry; returns how many. */
 unsigned int conn_log_drain(struct conn_log *log, FILE *out);

@@ -171,6 +171,21 @@ allow_devices(const struct policy_node *node, char **argv, char addresses[][32])
 	return argc;
 }
 
+/* EAL leaves its run-time folder behind. */
+static void
+remove_runtime_dir(const char *path)
+{
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+
+	if (dir == NULL)
+		return;
+	while ((entry = readdir(dir)) != NULL)
+		unlinkat(dirfd(dir), entry->d_name, 0);
+	closedir(dir);
+	rmdir(path);
+}
+
 static bool
 start_eal(const struct policy_node *node)
 {
@@ -204,7 +219,9 @@ start_eal(const struct policy_node *node)
 	argc += allow_devices(node, &argv[argc], addresses);
 	argv[argc] = NULL;
 	if (rte_eal_init(argc, argv) < 0) {
-		say("error: DPDK could not be started: %s", rte_strerror(rte_errno));
+		say("error: DPDK could not be started with %u MiB of memory on %u workers: %s", mib,
+		    node->workers, rte_strerror(rte_errno));
+		remove_runtime_dir(rte_eal_get_runtime_dir());
 		return false;
 	}
 	if (huge < mib)
@@ -367,8 +384,10 @@ start(struct gateway *gateway)
 		return false;
 	worker_clock();
 	shared->n_workers = shared->node->workers;
-	if (getrandom(shared->flow_key, sizeof(shared->flow_key), 0) < 0)
+	if (getrandom(shared->flow_key, sizeof(shared->flow_key), 0) < 0) {
+		say("error: no random numbers: %s", strerror(errno));
 		return false;
+	}
 	if (!make_pools(shared) || !open_ports(shared))
 		return false;
 	gateway->log = open_log(shared->node->connection_log);
@@ -389,7 +408,8 @@ on_signal(int number)
 static void
 catch_signals(void)
 {
-	struct sigaction action = {.sa_handler = on_signal};
+	/* The handler leaves a note for the control loop; no call need fail for it. */
+	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
 
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
@@ -469,21 +489,6 @@ control_loop(struct gateway *gateway)
 }
 
 /* --- the end ------------------------------------------------------------------------------------------ */
-
-/* EAL leaves its run-time folder behind. */
-static void
-remove_runtime_dir(const char *path)
-{
-	DIR *dir = opendir(path);
-	struct dirent *entry;
-
-	if (dir == NULL)
-		return;
-	while ((entry = readdir(dir)) != NULL)
-		unlinkat(dirfd(dir), entry->d_name, 0);
-	closedir(dir);
-	rmdir(path);
-}
 
 static void
 stop(struct gateway *gateway)

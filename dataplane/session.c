@@ -14,6 +14,7 @@
 
 #define EVENTS_PER_TURN 1024
 #define BATCH_OPS 1024
+#define LOG_PATIENCE_MS 2000
 #define LINGER_ROOM 65536 /* bytes that a closing downstream may still send, to be dropped */
 
 /* --- the engine ------------------------------------------------------------------------------ */
@@ -55,9 +56,23 @@ session_engine_destroy(struct session_engine *engine)
 	rte_free(engine);
 }
 
+/* At the end there is no traffic to keep waiting; the log is emptied every few ms. */
+static void
+wait_for_log(const struct session_engine *engine, unsigned int *patience_ms)
+{
+	const struct timespec ms = {.tv_nsec = 1000000};
+
+	while (*patience_ms > 0 && conn_log_is_full(engine->config.log)) {
+		(*patience_ms)--;
+		nanosleep(&ms, NULL);
+	}
+}
+
 void
 session_engine_shutdown(struct session_engine *engine, uint64_t now)
 {
+	unsigned int patience_ms = LOG_PATIENCE_MS;
+
 	for (uint32_t i = 0; i < engine->config.max_sessions; i++) {
 		struct session *session = &engine->sessions[i];
 
@@ -65,6 +80,7 @@ session_engine_shutdown(struct session_engine *engine, uint64_t now)
 			continue;
 		if (session->state == SESSION_ACCEPTING)
 			session->logged = true; /* it had not begun */
+		wait_for_log(engine, &patience_ms);
 		session_log_failure(session, SESSION_FAILED, SESSION_SHUTDOWN, false, NULL);
 		leg_drop_tcp(&session->downstream, true, now);
 		leg_drop_tcp(&session->upstream, true, now);

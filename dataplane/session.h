@@ -49,13 +49,17 @@ struct session_engine_config {
 	const struct policy_node *node;
 	unsigned int worker;        /* for policy_hold() */
 	struct conn_log *log;
+	/* As in tcp_stack_config; NULL: every port will do. */
+	bool (*port_ok)(void *ctx, const struct tcp_tuple *tuple);
+	void *port_ok_ctx;
 	uint32_t max_sessions;
 	uint64_t cycles_per_second; /* of the clock that budgets are measured with */
 };
 
 /* Borrows everything in `config`, which must outlive it. NULL: out of memory. */
 struct session_engine *session_engine_create(const struct session_engine_config *config);
-/* Resets every session; each is logged with the cause shutdown. */
+/* Resets every session; each is logged with the cause shutdown, for which the log is waited
+ * a while where it is full. */
 void session_engine_shutdown(struct session_engine *engine, uint64_t now);
 /* Frees the engine. No session may be left. NULL is ignored. */
 void session_engine_destroy(struct session_engine *engine);

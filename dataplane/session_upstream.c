@@ -23,6 +23,15 @@ preserves_source(const struct session *session)
 	return !session->outbound && session->verdict.inbound->workload->preserve_source;
 }
 
+/* With the client's own port the answers may have the hash of another worker, where the
+ * connection came in at another address or port than it goes out to. */
+static bool
+answers_reach_us(const struct session_engine *engine, const struct tcp_tuple *tuple)
+{
+	return engine->config.port_ok == NULL ||
+	       engine->config.port_ok(engine->config.port_ok_ctx, tuple);
+}
+
 static bool
 fill_tuple(struct session *session, struct tcp_tuple *tuple, uint16_t *mtu)
 {
@@ -47,6 +56,8 @@ fill_tuple(struct session *session, struct tcp_tuple *tuple, uint16_t *mtu)
 		    IN6_IS_ADDR_V4MAPPED(&tuple->remote)) {
 		tuple->local = session->downstream.tuple.remote;
 		tuple->local_port = session->downstream.tuple.remote_port;
+		if (!answers_reach_us(session->engine, tuple))
+			tuple->local_port = 0;
 	}
 	return true;
 }

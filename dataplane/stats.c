@@ -127,9 +127,8 @@ print_all(FILE *out, const struct worker_shared *shared)
 		"{\"version\":\"%s\",\"tsc_hz\":%" PRIu64 ",\"sessions\":%u,\"heap_bytes\":%zu"
 		",\"policy\":{\"generation\":%" PRIu64 ",\"reloads\":%" PRIu64
 		",\"refused\":%" PRIu64 ",\"snapshots\":%u},\"mempools\":[",
-		PORTCULLIS_VERSION, rte_get_tsc_hz(), sessions, heap_bytes(),
-		policy_generation(policy_current(shared->policy)), policy.reloads, policy.refused,
-		policy.snapshots);
+		PORTCULLIS_VERSION, rte_get_tsc_hz(), sessions, heap_bytes(), policy.generation,
+		policy.reloads, policy.refused, policy.snapshots);
 	print_pool(out, shared->pools.data, false);
 	print_pool(out, shared->header_pool, false);
 	print_pool(out, shared->pools.indirect, true);

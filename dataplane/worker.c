@@ -21,16 +21,20 @@
 #define TURN_SEGMENTS 256        /* segments that one turn takes in */
 #define REDIRECT_RING 2048
 #define NEIGHBOUR_RING 256
+#define ICMP_RING 256
 #define PASSTHROUGH_FLOWS 65536
 #define ICMP_ERRORS 16
 #define OUTPUT_BURST 64
 #define OUTPUT_BURSTS 16         /* a turn's share of sending, so that it also receives */
+#define LOOP_SEGMENTS (OUTPUT_BURSTS * OUTPUT_BURST) /* all that one turn can send */
 #define LOG_ENTRIES 1024
 #define OOO_BYTES (256 * 1024)
 
 /* Handshake work of one turn: a scalar step takes 50 to 250 us, and established
  * connections wait for it. */
 #define HANDSHAKE_BUDGET_US 500
+
+#define FINISH_TURNS 1024        /* for the resets of what is left at the end */
 
 #define IDLE_SPINS 200           /* empty turns before the first sleep */
 #define IDLE_SLEEP_MIN_US 20
@@ -47,11 +51,12 @@ struct worker {
 	struct passthrough *passthrough;
 	struct rte_ring *redirected;  /* packets from other workers */
 	struct rte_ring *neighbours;  /* what they learned */
+	struct rte_ring *icmp;        /* errors that they were told of our connections */
 	const struct policy_snapshot *snapshot; /* of this turn */
 	struct rte_mbuf *segments[TURN_SEGMENTS];
 	uint16_t n_segments;
-	struct rte_mbuf *loop[TURN_SEGMENTS];
-	uint16_t n_loop;
+	struct rte_mbuf *loop[LOOP_SEGMENTS], *looping[LOOP_SEGMENTS]; /* of this turn and the last */
+	unsigned int n_loop;
 	uint64_t handshake_budget;
 	unsigned int idle_turns;
 	struct worker_stats stats;
@@ -173,6 +178,8 @@ make_sessions(struct worker *worker)
 		.node = shared->node,
 		.worker = worker->index,
 		.log = worker->log,
+		.port_ok = port_is_ours,
+		.port_ok_ctx = worker,
 		.max_sessions = RTE_MAX(shared->node->max_connections / 2, 1u),
 		.cycles_per_second = rte_get_tsc_hz(),
 	};
@@ -190,7 +197,10 @@ make_rings(struct worker *worker)
 	snprintf(name, sizeof(name), "neighbour%u", worker->index);
 	worker->neighbours = rte_ring_create_elem(name, sizeof(struct net_neighbour), NEIGHBOUR_RING,
 						  SOCKET_ID_ANY, RING_F_SC_DEQ);
-	return worker->redirected != NULL && worker->neighbours != NULL;
+	snprintf(name, sizeof(name), "icmp%u", worker->index);
+	worker->icmp = rte_ring_create_elem(name, sizeof(struct net_icmp_error), ICMP_RING,
+					    SOCKET_ID_ANY, RING_F_SC_DEQ);
+	return worker->redirected != NULL && worker->neighbours != NULL && worker->icmp != NULL;
 }
 
 struct worker *
@@ -258,6 +268,7 @@ worker_destroy(struct worker *worker)
 	conn_log_destroy(worker->log);
 	free_ring(worker->redirected);
 	rte_ring_free(worker->neighbours);
+	rte_ring_free(worker->icmp);
 	rte_free(worker);
 }
 
@@ -308,21 +319,53 @@ sort_segment(struct worker *worker, struct rte_mbuf *m)
 }
 
 static void
-icmp_errors(struct worker *worker, const struct net_icmp_error *errors, unsigned int n, uint64_t now)
+tell_tcp(struct worker *worker, const struct net_icmp_error *error, const struct tcp_tuple *tuple,
+	 uint64_t now)
 {
 	static const enum tcp_icmp kinds[] = {TCP_ICMP_SOFT, TCP_ICMP_HARD, TCP_ICMP_TOO_BIG};
 
-	for (unsigned int i = 0; i < n; i++) {
-		struct tcp_tuple tuple = {
-			.local = errors[i].local,
-			.remote = errors[i].remote,
-			.local_port = errors[i].local_port,
-			.remote_port = errors[i].remote_port,
-		};
+	if (error->kind < RTE_DIM(kinds))
+		tcp_icmp_error(worker->tcp, tuple, error->seq, kinds[error->kind], error->mtu, now);
+}
 
-		if (errors[i].kind < RTE_DIM(kinds))
-			tcp_icmp_error(worker->tcp, &tuple, errors[i].seq, kinds[errors[i].kind],
-				       errors[i].mtu, now);
+static struct tcp_tuple
+tuple_of(const struct net_icmp_error *error)
+{
+	return (struct tcp_tuple){
+		.local = error->local,
+		.remote = error->remote,
+		.local_port = error->local_port,
+		.remote_port = error->remote_port,
+	};
+}
+
+/* An error comes to any queue, whoever has the connection that it is about. */
+static void
+icmp_errors(struct worker *worker, struct net_icmp_error *errors, unsigned int n, uint64_t now)
+{
+	struct worker_shared *shared = worker->shared;
+
+	for (unsigned int i = 0; i < n; i++) {
+		struct tcp_tuple tuple = tuple_of(&errors[i]);
+		unsigned int owner = shared->n_workers > 1 ? owner_of(shared, &tuple) : worker->index;
+
+		if (owner == worker->index)
+			tell_tcp(worker, &errors[i], &tuple, now);
+		else /* a full ring: the sender will be told again */
+			rte_ring_enqueue_elem(shared->workers[owner]->icmp, &errors[i],
+					      sizeof(errors[i]));
+	}
+}
+
+static void
+icmp_errors_of_others(struct worker *worker, uint64_t now)
+{
+	struct net_icmp_error error;
+	struct tcp_tuple tuple;
+
+	while (rte_ring_dequeue_elem(worker->icmp, &error, sizeof(error)) == 0) {
+		tuple = tuple_of(&error);
+		tell_tcp(worker, &error, &tuple, now);
 	}
 }
 
@@ -379,6 +422,7 @@ receive(struct worker *worker, uint64_t now)
 		worker->n_segments += got;
 		n += got;
 		share_neighbours(worker, now);
+		icmp_errors_of_others(worker, now);
 	}
 	return n;
 }
@@ -477,6 +521,20 @@ feed_tcp(struct worker *worker, struct rte_mbuf **segments, uint16_t n, uint32_t
 		stranger(worker, strangers[i], path, now);
 }
 
+/* What the last turn sent to ourselves. */
+static unsigned int
+feed_loop(struct worker *worker, uint64_t now)
+{
+	unsigned int n = worker->n_loop;
+
+	memcpy(worker->looping, worker->loop, n * sizeof(worker->loop[0]));
+	worker->n_loop = 0;
+	for (unsigned int i = 0; i < n; i += TURN_SEGMENTS)
+		feed_tcp(worker, &worker->looping[i], RTE_MIN(n - i, (unsigned int)TURN_SEGMENTS),
+			 SESSION_PATH_LOOP, now);
+	return n;
+}
+
 /* --- sending --------------------------------------------------------------------------------------- */
 
 /* A segment between two workloads behind us comes back to TCP. It is copied: the receiver
@@ -488,7 +546,7 @@ loop_back(struct worker *worker, struct rte_mbuf *m)
 	bool v6 = m->ol_flags & RTE_MBUF_F_TX_IPV6;
 	uint16_t l3_len = m->l3_len;
 
-	if (worker->n_loop < TURN_SEGMENTS)
+	if (worker->n_loop < LOOP_SEGMENTS)
 		copy = rte_pktmbuf_copy(m, worker->shared->pools.data, 0, UINT32_MAX);
 	rte_pktmbuf_free(m);
 	if (copy == NULL)
@@ -500,6 +558,27 @@ loop_back(struct worker *worker, struct rte_mbuf *m)
 	worker->loop[worker->n_loop++] = copy;
 }
 
+/* A RST to a stranger has no connection whose path it could take. One of those that refuse
+ * what came over the loop goes to an address of our own. */
+static bool
+is_reset_to_us(const struct worker *worker, const struct rte_mbuf *m)
+{
+	const struct rte_tcp_hdr *tcp = rte_pktmbuf_mtod_offset(m, const struct rte_tcp_hdr *,
+								 m->l3_len);
+	struct in6_addr to = {0};
+
+	if (likely(!(tcp->tcp_flags & RTE_TCP_RST_FLAG)))
+		return false;
+	if (m->ol_flags & RTE_MBUF_F_TX_IPV6) {
+		memcpy(&to, rte_pktmbuf_mtod(m, const struct rte_ipv6_hdr *)->dst_addr, 16);
+	} else {
+		memset(&to.s6_addr[10], 0xff, 2);
+		memcpy(&to.s6_addr[12], &rte_pktmbuf_mtod(m, const struct rte_ipv4_hdr *)->dst_addr,
+		       4);
+	}
+	return net_is_local(worker->net, &to);
+}
+
 static uint16_t
 send_burst(struct worker *worker, uint64_t now)
 {
@@ -507,7 +586,7 @@ send_burst(struct worker *worker, uint64_t now)
 	uint16_t n = tcp_output(worker->tcp, now, out, OUTPUT_BURST), kept = 0;
 
 	for (uint16_t i = 0; i < n; i++) {
-		if (tcp_segment_path(out[i]) == SESSION_PATH_LOOP)
+		if (tcp_segment_path(out[i]) == SESSION_PATH_LOOP || is_reset_to_us(worker, out[i]))
 			loop_back(worker, out[i]);
 		else
 			out[kept++] = out[i];
@@ -540,16 +619,12 @@ send_segments(struct worker *worker, uint64_t now)
 static unsigned int
 turn(struct worker *worker, uint64_t now)
 {
-	struct rte_mbuf *loop[TURN_SEGMENTS];
-	uint16_t n_loop = worker->n_loop;
 	unsigned int work;
 
 	worker->snapshot = policy_current(worker->shared->policy);
-	memcpy(loop, worker->loop, n_loop * sizeof(loop[0]));
-	worker->n_loop = 0;
-	work = receive(worker, now) + n_loop;
+	work = receive(worker, now);
 	feed_tcp(worker, worker->segments, worker->n_segments, SESSION_PATH_PORT, now);
-	feed_tcp(worker, loop, n_loop, SESSION_PATH_LOOP, now);
+	work += feed_loop(worker, now);
 
 	work += session_ingress(worker->sessions, now);
 	work += session_crypto(worker->sessions, now);
@@ -611,7 +686,10 @@ finish(struct worker *worker)
 	uint64_t now = worker_clock();
 
 	session_engine_shutdown(worker->sessions, now);
-	send_segments(worker, now);
+	for (unsigned int i = 0; i < FINISH_TURNS && send_segments(worker, now) > 0; i++)
+		now = worker_clock();
+	while (worker->n_loop > 0)
+		rte_pktmbuf_free(worker->loop[--worker->n_loop]);
 }
 
 int

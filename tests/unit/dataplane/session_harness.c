@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include <rte_ip.h>
-#include <rte_random.h>
 #include <rte_tcp.h>
 
 #include "tests/sim/checked_pool.h"
@@ -95,13 +94,6 @@ net_source_for(const struct net *net, const struct in6_addr *remote, struct in6_
 /* --- hosts --------------------------------------------------------------------------------- */
 
 static void
-random_bytes(void *ctx, void *buf, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		((uint8_t *)buf)[i] = (uint8_t)rte_rand();
-}
-
-static void
 make_host(struct host *host)
 {
 	struct tcp_stack_config config = {
@@ -111,7 +103,8 @@ make_host(struct host *host)
 		.time_wait_ms = 100,
 		.header_pool = world.header,
 		.indirect_pool = world.indirect,
-		.random = random_bytes,
+		.random = rng_fill,
+		.random_ctx = &world.random,
 		.socket_id = SOCKET_ID_ANY,
 	};
 	int error;
@@ -180,7 +173,8 @@ carry(enum host_name from, struct rte_mbuf *m)
 	struct host *to;
 	uint8_t flags;
 
-	if (copy == NULL || (from == SERVER && world.mute_server)) { /* as if a wire had lost it */
+	if (copy == NULL || rng_chance(&world.random, world.loss) ||
+	    (from == SERVER && world.mute_server)) { /* as if a wire had lost it */
 		rte_pktmbuf_free(m);
 		rte_pktmbuf_free(copy);
 		return;
@@ -475,6 +469,13 @@ assert_logged(struct world *w, enum host_name gateway, const char *part)
 		fail_msg("no %s in the log: %s", part, log);
 }
 
+unsigned int
+world_held(struct world *w)
+{
+	return rte_mempool_in_use_count(w->data) + rte_mempool_in_use_count(w->header) +
+	       rte_mempool_in_use_count(w->indirect);
+}
+
 void
 world_one_operation(struct world *w, enum host_name gateway)
 {
@@ -544,7 +545,7 @@ default_policy(void)
 int
 world_setup(void **state)
 {
-	world = (struct world){.now = SECOND, .listens = true};
+	world = (struct world){.now = SECOND, .listens = true, .random = {.state = 1}};
 	snapshot.held = 0;
 	world.data = pool_data;
 	world.header = pool_header;

@@ -22,6 +22,7 @@
 #include <cmocka.h>
 
 #include "dataplane/session_internal.h"
+#include "tests/sim/rng.h"
 
 #define MS UINT64_C(1000)
 #define SECOND UINT64_C(1000000)
@@ -53,10 +54,12 @@ struct world {
 	struct host hosts[HOSTS];
 	struct rte_mempool *data, *header, *indirect;
 	uint64_t now;
-	bool originate;      /* the outbound gateway is in the way */
-	bool listens;        /* the server takes connections */
-	bool no_route;       /* net_source_for() fails */
-	bool mute_server;    /* nothing that the server sends arrives */
+	bool originate;    /* the outbound gateway is in the way */
+	bool listens;      /* the server takes connections */
+	bool no_route;     /* net_source_for() fails */
+	bool mute_server;  /* nothing that the server sends arrives */
+	unsigned int loss; /* packets lost in a million */
+	struct rng random;
 	unsigned int budget; /* cycles for handshakes; 0: all there are */
 	struct end client, server;
 
@@ -104,6 +107,8 @@ unsigned int world_sessions(struct world *world, enum host_name gateway);
 /* Everything that the gateway has logged since the last call. */
 const char *world_log(struct world *world, enum host_name gateway);
 void assert_logged(struct world *world, enum host_name gateway, const char *part);
+/* Buffers in use, when all connections are gone: 0. */
+unsigned int world_held(struct world *world);
 /* The buffers of the gateways run out, or are there again. */
 void world_take_buffers(struct world *world);
 void world_give_buffers(struct world *world);

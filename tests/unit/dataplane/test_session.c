@@ -709,6 +709,104 @@ a_session_needs_no_entry_of_the_log(void **state)
 		conn_log_put(world->hosts[INBOUND].log, entries[--n]);
 }
 
+/* --- chance
+ * ----------------------------------------------------------------------------------------- */
+
+static void
+random_policy(struct world *world)
+{
+	struct rng *random = &world->random;
+
+	world->originate = rng_between(random, 0, 1);
+	world->listens = rng_between(random, 0, 4) > 0;
+	world->inbound.mode = rng_between(random, POLICY_DISABLE, POLICY_STRICT);
+	world->inbound.protocol = rng_between(random, POLICY_AUTO, POLICY_TLS);
+	world->outbound.protocol = rng_between(random, POLICY_AUTO, POLICY_TLS);
+	world->endpoint.tls =
+		rng_between(random, 0, 2) > 0 ? POLICY_TLS_ISTIO_MUTUAL : POLICY_TLS_DISABLE;
+	world->loss = rng_between(random, 0, 2) > 0 ? 0 : 50000;
+	world->budget = rng_between(random, 0, 1);
+}
+
+/* May do what is not possible any more: that is the test's business, too. */
+static void
+random_act(struct world *world, struct end *end)
+{
+	struct rng *random = &world->random;
+	enum tcp_state state = end->conn != NULL ? tcp_conn_state(end->conn) : TCP_CLOSED;
+	bool may_send = state == TCP_ESTABLISHED || state == TCP_CLOSE_WAIT;
+
+	switch (rng_between(random, 0, 11)) {
+	case 0:
+		if (end->conn != NULL)
+			end_shutdown(world, end);
+		break;
+	case 1:
+		if (end->conn != NULL && rng_between(random, 0, 3) == 0)
+			end_reset(world, end);
+		break;
+	case 2:
+		end->deaf = !end->deaf;
+		break;
+	case 3:
+		if (rng_between(random, 0, 3) == 0)
+			world_take_buffers(world);
+		break;
+	case 4:
+		world_give_buffers(world);
+		break;
+	case 5:
+		world_give_buffers(world);
+		if (may_send)
+			end_send_bytes(world, end, rng_between(random, 1, 100000));
+		break;
+	case 6:
+	case 7:
+		world_give_buffers(world);
+		if (may_send)
+			end_send(world, end, REQUEST);
+		break;
+	default:
+		break;
+	}
+}
+
+/* Whatever happens: no session stays, and no buffer. */
+static void
+nothing_is_left_of_any_story(void **state)
+{
+	struct world *world = *state;
+
+	world->node.idle_timeout_ms = 20000;
+	world->node.detect_timeout_ms = 3000;
+	for (unsigned int story = 0; story < 400; story++) {
+		world->random.state = story;
+		random_policy(world);
+		world_connect(world);
+		for (unsigned int i = 0; i < 30; i++) {
+			random_act(world, rng_between(&world->random, 0, 1) ? &world->client
+									    : &world->server);
+			world_run(world, rng_between(&world->random, 0, 10));
+		}
+		world_give_buffers(world);
+		world_log(world, OUTBOUND);
+		world_log(world, INBOUND);
+		world_wait(world, 45 * SECOND);
+		world->loss = 0;
+		world_hang_up(world);
+		world_wait(world, 30 * SECOND);
+		if (world_sessions(world, OUTBOUND) + world_sessions(world, INBOUND) > 0)
+			fail_msg("story %u: sessions in states %d and %d", story,
+				 world_session(world, OUTBOUND)
+					 ? (int)world_session(world, OUTBOUND)->state
+					 : 0,
+				 world_session(world, INBOUND)
+					 ? (int)world_session(world, INBOUND)->state
+					 : 0);
+		assert_int_equal(world_held(world), 0);
+	}
+}
+
 int
 main(void)
 {
@@ -750,6 +848,7 @@ main(void)
 		TEST(shutdown_in_every_state_is_logged_once),
 		TEST(a_reset_in_every_state_leaves_nothing),
 		TEST(a_session_needs_no_entry_of_the_log),
+		TEST(nothing_is_left_of_any_story),
 	};
 
 	world_init();
