@@ -63,6 +63,8 @@ session_engine_shutdown(struct session_engine *engine, uint64_t now)
 
 		if (session->state == SESSION_FREE)
 			continue;
+		if (session->state == SESSION_ACCEPTING)
+			session->logged = true; /* it had not begun */
 		session_log_failure(session, SESSION_FAILED, SESSION_SHUTDOWN, false, NULL);
 		leg_drop_tcp(&session->downstream, true, now);
 		leg_drop_tcp(&session->upstream, true, now);
@@ -246,6 +248,12 @@ session_accept(struct session_engine *engine, const struct policy_snapshot *snap
 
 /* --- what goes wrong ----------------------------------------------------------------------------- */
 
+static uint64_t
+idle_timeout_us(const struct session *session)
+{
+	return session->engine->config.node->idle_timeout_ms * UINT64_C(1000);
+}
+
 /* Says goodbye to the downstream: what was given to it is still sent, what comes from it is
  * thrown away for a while, then the session is freed. */
 static void
@@ -256,16 +264,14 @@ start_closing(struct session *session, uint64_t now)
 	session->state = SESSION_CLOSING;
 	tls_chain_free(&downstream->clear);
 	leg_drop_tcp(&session->upstream, true, now);
+	leg_drop_handshake(&session->upstream);
 	leg_flush(downstream, now);
-	if (downstream->handshake != NULL) {
-		tls_handshake_free(downstream->handshake);
-		downstream->handshake = NULL;
-		if (downstream->handshake_queued)
-			TAILQ_REMOVE(&session->engine->handshakes, downstream, handshake_link);
-		downstream->handshake_queued = false;
-	}
+	leg_drop_handshake(downstream);
 	leg_shut(downstream, now);
-	session_set_deadline(session, now + SESSION_LINGER_US);
+	/* A slow reader is not cut short: its TCP gives up on one that is gone. */
+	session_set_deadline(session, now + (downstream->reset_when_flushed ?
+						     idle_timeout_us(session) :
+						     SESSION_LINGER_US));
 	session_mark(session);
 }
 
@@ -364,21 +370,6 @@ session_refuse(struct session *session, enum session_cause cause, const char *de
 	session_free(session, now);
 }
 
-void
-session_sniff(struct session *session, struct sniff *result)
-{
-	uint8_t *scratch = session->engine->scratch;
-	size_t length = 0;
-
-	for (struct rte_mbuf *m = session->downstream.clear.head; m != NULL; m = m->next) {
-		size_t part = RTE_MIN((size_t)m->data_len, SNIFF_MAX - length);
-
-		memcpy(scratch + length, rte_pktmbuf_mtod(m, const uint8_t *), part);
-		length += part;
-	}
-	sniff(scratch, length, result);
-}
-
 /* --- stage: ingress ------------------------------------------------------------------------------ */
 
 static enum session_cause
@@ -398,30 +389,16 @@ cause_of_tcp(int error, bool upstream)
 	}
 }
 
-/* An undetected port: remembers whether the client speaks HTTP, for the local replies. */
-static void
-learn_protocol(struct session *session)
-{
-	struct sniff result;
-
-	if (session->protocol_known || session->downstream.clear.bytes == 0 ||
-	    session->downstream.clear.bytes < session->sniff_need)
-		return;
-	session_sniff(session, &result);
-	session->sniff_need = result.need;
-	if (result.kind == SNIFF_MORE)
-		return;
-	session->protocol_known = true;
-	session->http = result.kind == SNIFF_HTTP;
-}
-
 void
 session_upstream_failed(struct session *session, enum session_cause cause, const char *detail,
 			uint64_t now)
 {
 	bool wait;
 
-	learn_protocol(session);
+	/* What it had sent before is delivered. */
+	if (session->state == SESSION_RELAYING && !session_relay(&session->upstream, now))
+		return;
+	session_learn_protocol(session);
 	wait = !session->protocol_known && !session->answered && !session->downstream.tcp_eof;
 	if (!wait) {
 		session_fail(session, cause, true, detail, now);
@@ -429,6 +406,9 @@ session_upstream_failed(struct session *session, enum session_cause cause, const
 	}
 	session_log_failure(session, SESSION_FAILED, cause, true, detail);
 	leg_drop_tcp(&session->upstream, true, now);
+	leg_drop_handshake(&session->upstream);
+	tls_records_destroy(session->upstream.records);
+	session->upstream.records = NULL;
 	session->state = SESSION_AWAITING_FIRST_BYTES;
 	session_set_deadline(session, now + SESSION_FIRST_BYTES_US);
 }
@@ -438,8 +418,18 @@ session_upstream_failed(struct session *session, enum session_cause cause, const
 static bool
 had_ended(const struct session *session, const struct leg *leg, int error)
 {
-	return session->state == SESSION_RELAYING && error == TCP_E_RESET && leg_ended(leg) &&
-	       leg_ended(leg->upstream ? &session->downstream : &session->upstream);
+	return session->state == SESSION_RELAYING && error == TCP_E_RESET &&
+	       leg_ended(&session->downstream) && leg_ended(&session->upstream) &&
+	       (leg->upstream || leg_delivered(leg));
+}
+
+static void
+leg_broken(struct leg *leg, enum session_cause cause, const char *detail, uint64_t now)
+{
+	if (leg->upstream)
+		session_upstream_failed(leg->session, cause, detail, now);
+	else
+		session_fail(leg->session, cause, false, detail, now);
 }
 
 /* Broken records or an alert of the peer. */
@@ -458,17 +448,18 @@ records_failed(struct leg *leg, uint64_t now)
 			 leg->upstream ? "upstream" : "downstream", tls_alert_name(alert), alert,
 			 tls_records_confirmed(leg->records) ? "" :
 			 ", before it accepted our side of the handshake");
-		if (leg->upstream)
-			session_upstream_failed(leg->session, SESSION_TLS_ALERT_RECEIVED, detail, now);
-		else
-			session_fail(leg->session, SESSION_TLS_ALERT_RECEIVED, false, detail, now);
+		leg_broken(leg, SESSION_TLS_ALERT_RECEIVED, detail, now);
 		return true;
 	}
+	if (!tls_records_flushed(leg->records) && tls_records_alert_sent(leg->records) == 0)
+		session_crypto(leg->session->engine, now); /* the alert */
 	alert = tls_records_alert_sent(leg->records);
 	snprintf(detail, sizeof(detail), "%s; answered with the TLS alert %s (%u)",
 		 tls_record_strerror(error), tls_alert_name(alert), alert);
 	leg_flush(leg, now);
-	session_fail(leg->session, SESSION_TLS_ALERT_SENT, leg->upstream, detail, now);
+	if (leg->upstream) /* released, not reset: the alert is still delivered */
+		leg_drop_tcp(leg, false, now);
+	leg_broken(leg, SESSION_TLS_ALERT_SENT, detail, now);
 	return true;
 }
 
@@ -490,22 +481,24 @@ heard_alert(struct leg *leg, uint64_t now)
 }
 
 static void
-leg_failed(struct leg *leg, uint64_t now)
+leg_failed(struct leg *leg, bool connected, uint64_t now)
 {
 	struct session *session = leg->session;
 	int error = tcp_conn_error(leg->tcp);
 	enum session_cause cause = cause_of_tcp(error, leg->upstream);
+	bool ended;
 
 	if (heard_alert(leg, now))
 		return;
+	ended = had_ended(session, leg, error);
 	leg_drop_tcp(leg, false, now);
-	if (had_ended(session, leg, error)) {
+	if (ended) {
 		leg->finished = true;
 		return;
 	}
 	if (session->state == SESSION_CLOSING) {
 		session_free(session, now);
-	} else if (session->state == SESSION_ACCEPTING) {
+	} else if (session->state == SESSION_ACCEPTING && !connected) {
 		session->logged = true; /* a SYN that nobody followed up; counted by TCP */
 		session_free(session, now);
 	} else if (leg->upstream) {
@@ -529,7 +522,7 @@ leg_event(struct leg *leg, uint32_t bits, uint64_t now)
 	if (bits & TCP_EV_CLOSED)
 		leg->finished = true;
 	if (bits & TCP_EV_FAILED) {
-		leg_failed(leg, now);
+		leg_failed(leg, bits & TCP_EV_CONNECTED, now);
 		return;
 	}
 	if (bits & TCP_EV_CONNECTED) {
@@ -556,6 +549,13 @@ session_ingress(struct session_engine *engine, uint64_t now)
 
 /* --- stage: crypto --------------------------------------------------------------------------------- */
 
+static bool
+has_received(const struct leg *leg)
+{
+	return tls_records_held_in(leg->records) > 0 || tls_records_eof(leg->records) ||
+	       tls_records_error(leg->records) != 0;
+}
+
 unsigned int
 session_crypto(struct session_engine *engine, uint64_t now)
 {
@@ -564,74 +564,39 @@ session_crypto(struct session_engine *engine, uint64_t now)
 
 	tls_batch_set_time(engine->batch, now);
 	done = tls_batch_run(engine->batch);
-	while ((leg = tls_batch_next(engine->batch)) != NULL)
+	while ((leg = tls_batch_next(engine->batch)) != NULL) {
 		session_mark(leg->session);
+		/* What was opened after egress looked is looked at in the next turn. */
+		if (has_received(leg))
+			leg->session->egress_ran = false;
+	}
 	return done;
 }
 
 /* --- stage: egress ---------------------------------------------------------------------------------- */
 
-static bool
-relay(struct leg *from, uint64_t now)
-{
-	struct leg *to = other_leg(from);
-	struct session *session = from->session;
-	struct rte_mbuf *chain;
-
-	if (!from->upstream)
-		learn_protocol(session);
-	while ((chain = leg_take(from)) != NULL) {
-		if (from->upstream)
-			session->answered = true;
-		if (leg_give(to, chain) != 0 && to->tcp != NULL && to->shut) {
-			session_fail(session, SESSION_INTERNAL, to->upstream, NULL, now);
-			return false;
-		}
-	}
-	if (leg_ended(from) && to->tcp != NULL)
-		leg_shut(to, now);
-	return true;
-}
-
-static void
-set_room(struct leg *from, uint64_t now)
-{
-	struct leg *to = other_leg(from);
-	uint32_t budget = from->session->engine->config.node->buffer_bytes;
-	uint32_t held = from->clear.bytes + leg_backlog(to);
-
-	if (from->tcp == NULL)
-		return;
-	if (from->records != NULL)
-		held += tls_records_held_in(from->records);
-	tcp_set_room(from->tcp, held < budget ? budget - held : 0, now);
-}
-
-/* The upstream ended before it answered a request: HTTP clients are told so. */
-static bool
-upstream_ended_early(struct session *session, uint64_t now)
-{
-	if (!session->http || session->answered || !leg_ended(&session->upstream) ||
-	    session->downstream.tcp_eof)
-		return false;
-	session_fail(session, SESSION_UPSTREAM_RESET, true,
-		     "the upstream closed the connection before it answered the request", now);
-	return true;
-}
-
 static void
 run_relaying(struct session *session, uint64_t now)
 {
-	if (!relay(&session->downstream, now))
+	if (!session_relay(&session->downstream, now))
 		return;
-	if (!relay(&session->upstream, now))
+	if (!session_relay(&session->upstream, now))
 		return;
-	if (upstream_ended_early(session, now))
+	session_set_room(&session->downstream, now);
+	session_set_room(&session->upstream, now);
+	session_set_deadline(session, session->last_byte + idle_timeout_us(session));
+}
+
+/* What a handshake has taken makes room for more of it: it has a limit of its own. */
+static void
+run_handshake(struct leg *leg, uint64_t now)
+{
+	if (leg->handshake_queued)
 		return;
-	set_room(&session->downstream, now);
-	set_room(&session->upstream, now);
-	session_set_deadline(session, session->last_byte +
-			     session->engine->config.node->idle_timeout_ms * UINT64_C(1000));
+	if (leg->tcp_eof)
+		session_handshake_eof(leg);
+	else
+		tcp_set_room(leg->tcp, leg->session->engine->config.node->buffer_bytes, now);
 }
 
 static void
@@ -645,17 +610,14 @@ run_session(struct session *session, uint64_t now)
 		session_detect(session, now);
 		break;
 	case SESSION_DOWNSTREAM_HANDSHAKE:
-		if (session->downstream.tcp_eof && !session->downstream.handshake_queued)
-			session_handshake_eof(&session->downstream);
+		run_handshake(&session->downstream, now);
 		break;
 	case SESSION_UPSTREAM_HANDSHAKE:
-		if (session->upstream.tcp_eof && !session->upstream.handshake_queued)
-			session_handshake_eof(&session->upstream);
-		else
-			set_room(&session->downstream, now);
+		run_handshake(&session->upstream, now);
+		session_set_room(&session->downstream, now);
 		break;
 	case SESSION_CONNECTING:
-		set_room(&session->downstream, now);
+		session_set_room(&session->downstream, now);
 		break;
 	case SESSION_RELAYING:
 		run_relaying(session, now);
@@ -716,7 +678,6 @@ session_flush(struct session_engine *engine, uint64_t now)
 				engine->counters.finished++;
 			session_free(session, now);
 		} else if (session->egress_ran) {
-			/* What completed after egress looked waits for the next turn. */
 			TAILQ_REMOVE(&engine->dirty, session, dirty_link);
 			session->dirty = session->egress_ran = false;
 		}
@@ -746,6 +707,7 @@ expire(struct session *session, uint64_t now)
 		session_fail(session, SESSION_UPSTREAM_RESET, true, NULL, now);
 		break;
 	case SESSION_CLOSING:
+		leg_drop_tcp(&session->downstream, session->downstream.reset_when_flushed, now);
 		session_free(session, now);
 		break;
 	default:

@@ -138,6 +138,7 @@ session_start_client(struct session *session, uint64_t now)
 	handshake_deadline(session, now);
 	if (leg->clear.head != NULL) /* a server that spoke first: not TLS, the handshake says so */
 		tls_handshake_input(leg->handshake, tls_chain_take_all(&leg->clear));
+	leg->bytes_in = 0;
 	session_queue_handshake(leg);
 }
 
@@ -212,6 +213,8 @@ handshake_done(struct leg *leg, uint64_t now)
 		session->state = SESSION_RELAYING;
 	} else {
 		engine->counters.handshakes_server++;
+		if (leg->tls != NULL && strcmp(leg->tls->alpn, "h2") == 0)
+			session->http = false; /* a client that could not read our replies */
 		session_connect(session, now);
 	}
 }

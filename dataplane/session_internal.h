@@ -50,6 +50,7 @@ struct leg {
 	struct tcp_tuple tuple;
 	uint32_t small_given;           /* small payloads since nothing was unacknowledged */
 	uint64_t bytes_in;              /* payload received */
+	uint64_t bytes_out;             /* given to TCP */
 	bool upstream;
 	bool handshake_queued;
 	bool tcp_eof;    /* the peer's FIN: nothing follows what was received */
@@ -130,6 +131,14 @@ void session_refuse(struct session *session, enum session_cause cause, const cha
 /* Reads what is there of the downstream's first bytes; nothing is consumed. */
 void session_sniff(struct session *session, struct sniff *result);
 
+/* session_relay.c: from leg to leg */
+/* Passes on what `from` has, and its end. False: the session failed over it. */
+bool session_relay(struct leg *from, uint64_t now);
+/* Says to the peer of `from` how much more it may send. */
+void session_set_room(struct leg *from, uint64_t now);
+/* An undetected port: remembers whether the client speaks HTTP, for the local replies. */
+void session_learn_protocol(struct session *session);
+
 /* session_leg.c: one leg, without regard to the other */
 void leg_pull(struct leg *leg);                     /* TCP's received bytes into the leg */
 struct rte_mbuf *leg_take(struct leg *leg);         /* plaintext for the other leg; NULL: none */
@@ -139,7 +148,10 @@ bool leg_ended(const struct leg *leg);              /* no plaintext will come an
 void leg_shut(struct leg *leg, uint64_t now);       /* no plaintext will be given any more */
 void leg_flush(struct leg *leg, uint64_t now);      /* sealed records to TCP */
 uint32_t leg_backlog(const struct leg *leg);        /* bytes given and not acknowledged */
+/* The peer of a connection that has failed acknowledged everything but close_notify. */
+bool leg_delivered(const struct leg *leg);
 void leg_drop_tcp(struct leg *leg, bool reset, uint64_t now);
+void leg_drop_handshake(struct leg *leg);
 void leg_free(struct leg *leg, uint64_t now);
 
 /* session_detect.c */

@@ -4,6 +4,9 @@
 
 #include "dataplane/session_internal.h"
 
+/* A close_notify alert on the wire: header, explicit nonce, alert, inner type and tag. */
+#define CLOSE_NOTIFY_MAX 64
+
 static void
 discard(struct rte_mbuf *chain)
 {
@@ -78,21 +81,34 @@ leg_take(struct leg *leg)
 	return tls_chain_take_all(&leg->clear);
 }
 
+static int
+send_chain(struct leg *leg, struct rte_mbuf *chain)
+{
+	uint32_t bytes = chain->pkt_len;
+	int error = leg->tcp != NULL ? tcp_send(leg->tcp, chain) : TCP_E_STATE;
+
+	if (error != 0)
+		discard(chain);
+	else
+		leg->bytes_out += bytes;
+	return error;
+}
+
 int
 leg_give(struct leg *leg, struct rte_mbuf *chain)
 {
-	int error;
+	return leg->records != NULL ? tls_records_seal(leg->records, chain) :
+				      send_chain(leg, chain);
+}
 
-	if (leg->records != NULL)
-		return tls_records_seal(leg->records, chain);
-	if (leg->tcp == NULL) {
-		discard(chain);
-		return TCP_E_STATE;
-	}
-	error = tcp_send(leg->tcp, chain);
-	if (error != 0)
-		discard(chain);
-	return error;
+bool
+leg_delivered(const struct leg *leg)
+{
+	struct tcp_info info;
+
+	tcp_conn_info(leg->tcp, &info);
+	return leg->bytes_out <=
+	       info.bytes_acked + (leg->records != NULL ? CLOSE_NOTIFY_MAX : 0);
 }
 
 int
@@ -112,11 +128,14 @@ leg_give_text(struct leg *leg, const char *text, size_t length)
 bool
 leg_ended(const struct leg *leg)
 {
-	if (leg->records != NULL && tls_records_eof(leg->records))
-		return leg->clear.bytes == 0;
+	if (leg->clear.bytes > 0)
+		return false;
+	if (leg->records == NULL)
+		return leg->tcp_eof;
 	/* A FIN without close_notify ends the bytes too; a record that was cut off is lost
-	 * with its sender. */
-	return leg->tcp_eof && leg->clear.bytes == 0;
+	 * with its sender, but those before it are still opened. */
+	return tls_records_eof(leg->records) ||
+	       (leg->tcp_eof && !tls_records_opening(leg->records));
 }
 
 void
@@ -140,19 +159,20 @@ leg_flush(struct leg *leg, uint64_t now)
 		return;
 	if (leg->handshake != NULL)
 		while ((chain = tls_handshake_output(leg->handshake)) != NULL)
-			if (tcp_send(leg->tcp, chain) != 0)
-				discard(chain);
+			send_chain(leg, chain);
 	if (leg->records != NULL)
 		while ((chain = tls_records_output(leg->records)) != NULL)
-			if (tcp_send(leg->tcp, chain) != 0)
-				discard(chain);
+			send_chain(leg, chain);
+	/* close_notify goes before the FIN, also where it has to wait for a buffer. */
 	if (leg->shut && !leg->fin_sent &&
-	    (leg->records == NULL || tls_records_held_out(leg->records) == 0)) {
+	    (leg->records == NULL || tls_records_flushed(leg->records))) {
 		leg->fin_sent = true;
 		tcp_shutdown(leg->tcp, now);
 	}
-	if (leg->reset_when_flushed && tcp_unacked(leg->tcp) == 0)
+	if (leg->reset_when_flushed && leg_backlog(leg) == 0) {
 		tcp_abort(leg->tcp, now);
+		leg->finished = true;
+	}
 }
 
 uint32_t
@@ -177,14 +197,20 @@ leg_drop_tcp(struct leg *leg, bool reset, uint64_t now)
 }
 
 void
-leg_free(struct leg *leg, uint64_t now)
+leg_drop_handshake(struct leg *leg)
 {
-	leg_drop_tcp(leg, false, now);
 	if (leg->handshake_queued)
 		TAILQ_REMOVE(&leg->session->engine->handshakes, leg, handshake_link);
 	leg->handshake_queued = false;
 	tls_handshake_free(leg->handshake);
 	leg->handshake = NULL;
+}
+
+void
+leg_free(struct leg *leg, uint64_t now)
+{
+	leg_drop_tcp(leg, false, now);
+	leg_drop_handshake(leg);
 	tls_records_destroy(leg->records);
 	leg->records = NULL;
 	tls_chain_free(&leg->clear);

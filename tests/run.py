@@ -12,6 +12,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SANITIZERS = ["-Db_sanitize=address,undefined", "-Db_lundef=false"]
+VALGRIND = "valgrind --leak-check=full --show-leak-kinds=definite " \
+    "--errors-for-leak-kinds=definite --error-exitcode=9"
 # folder -> (compiler, meson options)
 BUILDS = {
     "build": ("gcc", []),
@@ -120,6 +122,10 @@ def phase_sanitize(arguments):
     return pytest(arguments, "build-asan", "-m", "core")
 
 
+def phase_valgrind(arguments):
+    return pytest(["-m", "core", "--wrapper", VALGRIND, *arguments], "build")
+
+
 def phase_demo(_):
     status, lines = stream(["./demo", "--no-color"])
     tally = counted(lines, r"(\d+) of (\d+) steps showed")
@@ -130,7 +136,9 @@ def phase_demo(_):
 PHASES = {
     "build": phase_build, "docs": phase_docs, "unit": phase_unit, "fuzz": phase_fuzz,
     "e2e": phase_e2e, "sanitize": phase_sanitize, "demo": phase_demo,
+    "valgrind": phase_valgrind,
 }
+ON_REQUEST = {"valgrind"}  # takes five minutes, and finds less than the sanitizers
 
 
 def main(arguments):
@@ -141,7 +149,7 @@ def main(arguments):
               file=sys.stderr)
         return 2
     tallies = {}
-    for name in names or PHASES:
+    for name in names or [phase for phase in PHASES if phase not in ON_REQUEST]:
         print(f"\n=== {name} " + "=" * (74 - len(name)), flush=True)
         started = time.monotonic()
         tallies[name] = PHASES[name](rest)

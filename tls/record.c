@@ -173,6 +173,29 @@ tls_records_held_out(const struct tls_records *records)
 	return records->pending.bytes + records->tx.queue.bytes + records->output.bytes;
 }
 
+bool
+tls_records_opening(const struct tls_records *records)
+{
+	uint8_t header[TLS_RECORD_HEADER];
+
+	if (records->error != 0 || records->close_received)
+		return false;
+	if (records->rx.queue.count > 0)
+		return true;
+	if (tls_chain_peek(&records->input, header, sizeof(header)) < sizeof(header))
+		return false;
+	return records->input.bytes >=
+	       TLS_RECORD_HEADER + ((uint32_t)header[3] << 8 | header[4]);
+}
+
+bool
+tls_records_flushed(const struct tls_records *records)
+{
+	bool owes = records->close_owed || records->alert_owed != ALERT_NONE;
+
+	return tls_records_held_out(records) == 0 && (records->tx_closed || !owes);
+}
+
 int
 tls_records_error(const struct tls_records *records)
 {

@@ -116,6 +116,10 @@ struct rte_mbuf *tls_records_output(struct tls_records *records);
 /* Bytes held, ciphertext and plaintext, not yet handed out. */
 uint32_t tls_records_held_in(const struct tls_records *records);
 uint32_t tls_records_held_out(const struct tls_records *records);
+/* Whole records wait or are under way: plaintext may come without another byte of the peer. */
+bool tls_records_opening(const struct tls_records *records);
+/* Everything that was given, and every alert that is owed, has been handed out. */
+bool tls_records_flushed(const struct tls_records *records);
 
 enum tls_record_error {
 	TLS_RECORD_OK = 0,

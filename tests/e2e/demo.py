@@ -141,11 +141,12 @@ server {{
 }}"""
 
     def stop(self):
-        if self.gateway is not None:
-            self.gateway.stop()
-            self.gateway = None
-        for process in self.processes:
-            process.stop()
+        try:
+            if self.gateway is not None:
+                self.gateway.stop()  # raises when it did not end well
+        finally:
+            for process in self.processes:
+                process.stop()
 
     # --- showing ---------------------------------------------------------------------------
 
@@ -253,7 +254,7 @@ server {{
     def mutual_tls_to_plaintext(self):
         self.screen.say("""web, an nginx behind the gateway, knows nothing of TLS. A client in
             the mesh calls it with its certificate:""")
-        answer = self.curl(self.mesh, "--http1.1 --insecure --cert certs/sleep.pem --key certs/sleep.key "
+        answer = self.curl(self.mesh, "--insecure --cert certs/sleep.pem --key certs/sleep.key "
                            f"https://{WEB}:8080/")
         self.expect(f"web: hello {CLIENT}, you came by http" in answer,
                     "the answer came over mutual TLS from a server that speaks plain HTTP")
