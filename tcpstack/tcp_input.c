@@ -78,11 +78,12 @@ establish(struct tcp_conn *conn, const struct tcp_segment *segment)
 	if (conn->flags & TCP_F_RTT_TIMED) {
 		conn->flags &= ~TCP_F_RTT_TIMED;
 		tcp_rtt_sample(conn, (uint32_t)conn->stack->now - cold->rtt_start);
-	} else {
+	} else if (conn->flags & TCP_F_SYN_RETRANSMITTED) {
 		cold->rto_us = TCP_RTO_AFTER_SYN_US;
 	}
 	if (conn->flags & TCP_F_SYN_RETRANSMITTED)
 		conn->cwnd = conn->mss; /* RFC 5681 section 3.1 */
+	tcp_conn_not_half_open(conn);
 	conn->state = TCP_ESTABLISHED;
 	if (conn->flags & TCP_F_ACTIVE)
 		conn->stack->counters.connected++;

@@ -23,6 +23,7 @@
  *     tcp_time_wait.c   TIME-WAIT
  *     tcp_isn.c         initial sequence numbers, ports (RFC 6528, 6056)
  *     tcp_icmp.c        ICMP errors (RFC 5927), path MTU
+ *     tcp_cookie.c      SYN cookies (RFC 4987)
  *     tcp_chain.c       chains of mbufs
  */
 
@@ -439,6 +440,22 @@ struct tcp_time_waits {
 	uint32_t free_head;
 };
 
+/* --- SYN cookies (tcp_cookie.c) -------------------------------------------------------- */
+
+struct tcp_cookies {
+	uint64_t secret[2][2]; /* of even and of odd periods */
+	uint32_t period;       /* the youngest secret's; 0: there are none yet */
+	uint32_t last_tick;    /* when the last cookie was sent */
+	bool sent;             /* one is out that may still be good */
+};
+
+/* What a cookie gives back. */
+struct tcp_cookie {
+	struct tcp_segment syn; /* sequence number and options of the peer's SYN */
+	uint32_t isn;
+	uint8_t scale; /* our window scale, where the SYN had one */
+};
+
 /* --- the stack ------------------------------------------------------------------------- */
 
 struct tcp_stack {
@@ -448,6 +465,7 @@ struct tcp_stack {
 	uint32_t tick; /* milliseconds of it */
 	bool started;  /* the clock has been told once */
 	uint32_t n_conns;
+	uint32_t half_open; /* SYN-RECEIVED and not opened by tcp_connect() */
 	struct tcp_list free;
 	struct tcp_list events;
 	struct tcp_list output;
@@ -459,6 +477,7 @@ struct tcp_stack {
 	uint32_t replies_head, replies_tail;
 	uint64_t isn_key[2], port_key[2], ts_key[2];
 	uint32_t port_next; /* RFC 6056 algorithm 3: next_ephemeral */
+	struct tcp_cookies cookies;
 	struct tcp_stack_config config;
 	struct tcp_counters counters;
 };
@@ -523,6 +542,12 @@ void tcp_conn_reap(struct tcp_conn *conn);
 void tcp_conn_reset(struct tcp_conn *conn);
 /* The state that a queued FIN leads to. */
 void tcp_conn_fin_state(struct tcp_conn *conn);
+/* To be called when SYN-RECEIVED ends. */
+void tcp_conn_not_half_open(struct tcp_conn *conn);
+/* What a configuration says, with the defaults. */
+uint16_t tcp_config_mss(const struct tcp_conn_config *config, bool ipv4);
+uint32_t tcp_config_room(const struct tcp_conn_config *config);
+uint8_t tcp_window_scale(uint32_t room);
 
 void tcp_list_init(struct tcp_list *list);
 void tcp_list_push(struct tcp_stack *stack, struct tcp_list *list, struct tcp_conn *conn,
@@ -543,8 +568,16 @@ void tcp_segment_options(const struct rte_mbuf *m, struct tcp_segment *segment);
 /* --- tcp_options.c --------------------------------------------------------------------- */
 
 void tcp_options_parse(const uint8_t *data, size_t len, bool syn, struct tcp_options *opt);
+struct tcp_syn_options {
+	uint16_t mss;
+	bool sack, timestamps, wscale;
+	uint8_t scale;
+	uint32_t ts_val, ts_ecr;
+};
+
 /* Each writes at most TCP_OPTIONS_MAX bytes, a multiple of four, and returns how many. */
 uint8_t tcp_options_syn(const struct tcp_conn *conn, uint8_t *out);
+uint8_t tcp_options_write_syn(const struct tcp_syn_options *syn, uint8_t *out);
 uint8_t tcp_options_plain(struct tcp_conn *conn, uint8_t *out);
 uint8_t tcp_options_timestamps(uint8_t *out, uint32_t val, uint32_t ecr);
 /* What tcp_options_plain() would take beside the timestamps. */
@@ -691,6 +724,16 @@ int tcp_port_choose(struct tcp_stack *stack, struct tcp_tuple *tuple);
 /* TCP_OK when a connection may be opened there; *time_wait is an entry that it replaces. */
 int tcp_tuple_free(const struct tcp_stack *stack, const struct tcp_tuple *tuple,
 		   uint32_t *time_wait);
+
+/* --- tcp_cookie.c ---------------------------------------------------------------------- */
+
+/* Are there so many half-open connections that a SYN is to be answered with a cookie? */
+bool tcp_cookie_wanted(const struct tcp_stack *stack);
+void tcp_cookie_answer(struct tcp_stack *stack, const struct tcp_tuple *tuple,
+		       const struct tcp_segment *segment, const struct tcp_conn_config *config);
+/* Does this stranger's ACK bring a cookie of ours back? */
+bool tcp_cookie_check(struct tcp_stack *stack, const struct tcp_tuple *tuple,
+		      const struct tcp_segment *segment, struct tcp_cookie *out);
 
 /* --- tcp_chain.c ----------------------------------------------------------------------- */
 

@@ -121,7 +121,7 @@ take_stranger(struct host *host, struct rte_mbuf *m)
 	}
 	struct endpoint *ep = NULL;
 
-	if ((flags & (SYN | ACK | RST | FIN)) == SYN)
+	if ((flags & (SYN | ACK | RST | FIN)) == SYN || tcp_is_cookie(host->stack, m, sim->now))
 		ep = flow_listener(host, tuple.local_port);
 	if (ep == NULL) {
 		tcp_refuse(host->stack, m, sim->now);
@@ -131,6 +131,8 @@ take_stranger(struct host *host, struct rte_mbuf *m)
 
 	if (rc == TCP_OK) {
 		endpoint_accepted(ep, conn);
+	} else if (rc == TCP_E_COOKIE) {
+		sim_trace(sim, "h%u answers with a cookie", host->index);
 	} else if (rc == TCP_E_IN_USE) {
 		/* The second copy of a SYN in one burst. */
 		tcp_refuse(host->stack, m, sim->now);
