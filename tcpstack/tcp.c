@@ -714,5 +714,6 @@ tcp_conn_info(const struct tcp_conn *conn, struct tcp_info *info)
 		.rcv_wscale = conn->rcv_wscale,
 		.timestamps = conn->flags & TCP_F_TIMESTAMPS,
 		.sack = conn->flags & TCP_F_SACK,
+		.ecn = cold->ecn & TCP_ECN_F_OK,
 	};
 }

@@ -51,6 +51,13 @@ struct tcp_tuple {
 	uint16_t remote_port;
 };
 
+/* RFC 3168 */
+enum tcp_ecn {
+	TCP_ECN_PASSIVE, /* for those who ask */
+	TCP_ECN_OFF,
+	TCP_ECN_ON, /* asked for by tcp_connect() */
+};
+
 struct tcp_stack_config {
 	uint32_t max_connections; /* rounded up to a power of two; at least 16 */
 	uint32_t max_time_wait;   /* entries of 64 bytes; the oldest makes room */
@@ -60,6 +67,8 @@ struct tcp_stack_config {
 	 * cookies (RFC 4987) and cost no memory. 0: a quarter of max_connections, but 16 at
 	 * least; UINT32_MAX: never. */
 	uint32_t max_half_open;
+	enum tcp_ecn ecn;
+	uint32_t max_challenges; /* challenge ACKs a second on average; 0: 1,000 */
 	/* Buffers that the stack sends in. `header_pool`: direct mbufs with at least
 	 * RTE_PKTMBUF_HEADROOM + 128 bytes of room for the headers of a segment.
 	 * `indirect_pool`: mbufs without data room, attached to the payload. Borrowed;
@@ -324,6 +333,8 @@ void tcp_conn_info(const struct tcp_conn *conn, struct tcp_info *info);
 	X(bad_ack, "acknowledgements of bytes never sent")                                         \
 	X(challenge_acks, "challenge ACKs sent (RFC 5961)")                                        \
 	X(challenge_limited, "challenge ACKs withheld by the rate limit")                          \
+	X(ecn_marked, "segments that arrived with congestion experienced (RFC 3168)")              \
+	X(ecn_reductions, "windows reduced because the peer echoed congestion")                    \
 	X(resets_in, "resets accepted")                                                            \
 	X(resets_out, "resets sent")                                                               \
 	X(resets_ignored, "resets outside the window")                                             \

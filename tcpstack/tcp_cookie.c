@@ -140,6 +140,10 @@ tcp_cookie_answer(struct tcp_stack *stack, const struct tcp_tuple *tuple,
 	rotate(stack);
 	which = stack->cookies.period & 1;
 	bits = choose_bits(segment, room, &syn);
+	if (syn.timestamps && tcp_ecn_asked(stack, segment)) {
+		bits |= TS_ECN;
+		header.flags |= TCP_ECE;
+	}
 	if (syn.timestamps) {
 		syn.ts_val = timestamp(stack, tuple, bits);
 		syn.ts_ecr = segment->opt.ts_val;
@@ -170,6 +174,8 @@ restore_options(const struct tcp_segment *segment, uint32_t cookie, uint32_t bit
 	opt->has_timestamps = true;
 	opt->ts_val = segment->opt.ts_val;
 	opt->sack_permitted = bits & TS_SACK;
+	if (bits & TS_ECN)
+		out->syn.flags |= TCP_ECE | TCP_CWR;
 	opt->has_wscale = (bits & NO_SCALE) != NO_SCALE;
 	if (opt->has_wscale) {
 		opt->wscale = bits & NO_SCALE;

@@ -55,6 +55,7 @@ tcp_conn_negotiate(struct tcp_conn *conn, const struct tcp_segment *segment)
 	if (opt->sack_permitted)
 		conn->flags |= TCP_F_SACK;
 	settle_mss(conn, opt);
+	tcp_ecn_negotiate(conn, segment);
 	conn->snd_wnd = segment->window;
 	conn->snd_wl1 = segment->seq;
 	conn->snd_wl2 = segment->ack;
@@ -207,6 +208,7 @@ syn_input(struct tcp_conn *conn, struct tcp_segment *segment)
 			return true;
 		}
 		conn->stack->counters.duplicates++;
+		tcp_ecn_syn_again(conn, segment);
 		conn->flags |= TCP_F_SEND_SYN | TCP_F_SYN_RETRANSMITTED;
 		conn->flags &= ~TCP_F_RTT_TIMED;
 		tcp_conn_want_output(conn);
@@ -459,6 +461,8 @@ synchronized_input(struct tcp_conn *conn, struct tcp_segment *segment)
 		return false;
 	if (!tcp_ack_input(conn, segment))
 		return false;
+	if (segment->ecn != 0 || segment->flags & TCP_CWR)
+		tcp_ecn_data(conn, segment);
 	fin_acknowledged(conn);
 	return tcp_alive(conn);
 }

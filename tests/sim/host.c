@@ -24,6 +24,7 @@ host_create(struct sim *sim, const struct tcp_stack_config *config)
 	host->random.state = rng_next(&sim->rng);
 	struct tcp_stack_config own = *config;
 
+	own.ecn = (enum tcp_ecn)rng_between(&sim->rng, TCP_ECN_PASSIVE, TCP_ECN_ON);
 	own.random = rng_fill;
 	own.random_ctx = &host->random;
 	own.socket_id = SOCKET_ID_ANY;
