@@ -145,6 +145,8 @@ tcp_stack_create(const struct tcp_stack_config *config, int *error)
 	stack->config = *config;
 	stack->config.max_connections =
 		rte_align32pow2(RTE_MIN(RTE_MAX(config->max_connections, 16u), 1u << 30));
+	if (config->max_half_open == 0)
+		stack->config.max_half_open = RTE_MAX(stack->config.max_connections / 4, 16u);
 	stack->config.max_time_wait = RTE_MIN(config->max_time_wait, 1u << 30);
 	if (config->time_wait_ms == 0)
 		stack->config.time_wait_ms = DEFAULT_TIME_WAIT_MS;
