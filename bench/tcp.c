@@ -254,12 +254,12 @@ print_memory(const struct options *options)
 	if (options->json) {
 		printf("\n  ],\n  \"bytes\": {\"connection\": %.1f, \"hot\": %zu, \"cold\": %zu, "
 		       "\"time_wait\": %.1f}\n}\n",
-		       each, sizeof(struct tcp_conn), sizeof(struct tcp_cold), time_wait);
+		       each, offsetof(struct tcp_conn, cold), sizeof(struct tcp_cold), time_wait);
 		return;
 	}
 	printf("\n%.1f bytes for an idle connection, everything included (hot %zu, cold %zu); "
 	       "%.1f for a TIME-WAIT entry\n",
-	       each, sizeof(struct tcp_conn), sizeof(struct tcp_cold), time_wait);
+	       each, offsetof(struct tcp_conn, cold), sizeof(struct tcp_cold), time_wait);
 }
 
 /* --- main ------------------------------------------------------------------------------ */
