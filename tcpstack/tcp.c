@@ -137,6 +137,7 @@ tcp_conn_new(struct tcp_stack *stack, const struct tcp_tuple *tuple,
 	conn = &stack->conns[stack->free.head];
 	tcp_list_remove(stack, &stack->free, conn, TCP_LIST_EVENTS);
 	stack->n_conns++;
+	generation = tcp_cold(conn)->generation + 1;
 	memset(conn, 0, sizeof(*conn));
 	conn->stack = stack;
 	conn->tuple = *tuple;
@@ -149,8 +150,6 @@ tcp_conn_new(struct tcp_stack *stack, const struct tcp_tuple *tuple,
 	conn->rcv_mss = TCP_MSS_DEFAULT_V4;
 
 	cold = tcp_cold(conn);
-	generation = cold->generation + 1;
-	memset(cold, 0, sizeof(*cold));
 	cold->generation = generation;
 	cold->ooo_tail = TCP_NONE;
 	cold->rto_us = TCP_RTO_INITIAL_US;

@@ -199,53 +199,6 @@ enum tcp_conn_flag {
 	TCP_F_PRIVATE_NODE = 1 << 26, /* this connection's own node is in its scoreboard */
 };
 
-/*
- * The hot part: three cache lines, one for finding it and the sequence numbers, one for
- * receiving and the windows, one for sending and the lists. Times, statistics and the
- * machinery of loss stand in struct tcp_cold.
- */
-struct tcp_conn {
-	struct tcp_tuple tuple;
-	uint32_t flags;
-	uint32_t rcv_nxt;
-	uint32_t rcv_adv; /* right edge of the window that was promised */
-	uint32_t snd_una;
-	uint32_t snd_nxt; /* the highest ever sent; it is never pulled back */
-	struct tcp_stack *stack;
-
-	struct rte_mbuf *rcv_head, *rcv_tail; /* in order, not taken yet */
-	uint8_t state;                        /* enum tcp_state */
-	uint8_t events;                       /* pending, enum tcp_event_bits */
-	uint8_t snd_wscale, rcv_wscale;
-	uint32_t snd_wnd;
-	uint32_t snd_wl1, snd_wl2;
-	uint32_t ts_recent;
-	uint32_t last_ack_sent;
-	uint32_t rcv_limit; /* right edge that the caller's room allows */
-	uint32_t rcv_queued;
-	uint32_t cwnd;
-	uint32_t ooo_head;  /* node, sorted by sequence */
-	uint32_t hole_head; /* node, sorted by sequence */
-	uint16_t mss;       /* payload per segment, timestamps already taken off */
-	uint16_t rcv_mss;   /* largest payload seen */
-
-	struct rte_mbuf *snd_head, *snd_tail;
-	struct rte_mbuf *snd_cursor; /* holds the byte snd_nxt; NULL: all is sent */
-	uint32_t snd_end;            /* sequence number after the last byte queued */
-	uint16_t snd_head_off;       /* bytes of snd_head that are acknowledged */
-	uint16_t snd_cursor_off;
-	struct tcp_link links[TCP_LISTS];
-	uint32_t wheel_tick; /* when the wheel looks at this connection */
-	uint16_t wheel_slot;
-	uint8_t dup_acks;
-	uint8_t quick_acks; /* ACKs still to be sent without delay */
-} __rte_cache_aligned;
-
-static_assert(sizeof(struct tcp_conn) == 3 * RTE_CACHE_LINE_MIN_SIZE,
-	      "the hot part of a connection is three cache lines");
-static_assert(offsetof(struct tcp_conn, rcv_head) == RTE_CACHE_LINE_MIN_SIZE, "line 1");
-static_assert(offsetof(struct tcp_conn, snd_head) == 2 * RTE_CACHE_LINE_MIN_SIZE, "line 2");
-
 enum tcp_timer {
 	TCP_TIMER_REXMT, /* retransmission; with nothing in flight, the zero-window probe */
 	TCP_TIMER_ACK,   /* delayed ACK */
@@ -337,6 +290,56 @@ struct tcp_cold {
 	uint64_t bytes_sent, bytes_acked, bytes_received;
 	uint64_t segments_sent, segments_received;
 } __rte_cache_aligned;
+
+/*
+ * The hot part is three cache lines, one for finding it and the sequence numbers, one for
+ * receiving and the windows, one for sending and the lists. Times, statistics and the
+ * machinery of loss follow in struct tcp_cold: in the same page, and at an offset that the
+ * compiler knows.
+ */
+struct tcp_conn {
+	struct tcp_tuple tuple;
+	uint32_t flags;
+	uint32_t rcv_nxt;
+	uint32_t rcv_adv; /* right edge of the window that was promised */
+	uint32_t snd_una;
+	uint32_t snd_nxt; /* the highest ever sent; it is never pulled back */
+	struct tcp_stack *stack;
+
+	struct rte_mbuf *rcv_head, *rcv_tail; /* in order, not taken yet */
+	uint8_t state;                        /* enum tcp_state */
+	uint8_t events;                       /* pending, enum tcp_event_bits */
+	uint8_t snd_wscale, rcv_wscale;
+	uint32_t snd_wnd;
+	uint32_t snd_wl1, snd_wl2;
+	uint32_t ts_recent;
+	uint32_t last_ack_sent;
+	uint32_t rcv_limit; /* right edge that the caller's room allows */
+	uint32_t rcv_queued;
+	uint32_t cwnd;
+	uint32_t ooo_head;  /* node, sorted by sequence */
+	uint32_t hole_head; /* node, sorted by sequence */
+	uint16_t mss;       /* payload per segment, timestamps already taken off */
+	uint16_t rcv_mss;   /* largest payload seen */
+
+	struct rte_mbuf *snd_head, *snd_tail;
+	struct rte_mbuf *snd_cursor; /* holds the byte snd_nxt; NULL: all is sent */
+	uint32_t snd_end;            /* sequence number after the last byte queued */
+	uint16_t snd_head_off;       /* bytes of snd_head that are acknowledged */
+	uint16_t snd_cursor_off;
+	struct tcp_link links[TCP_LISTS];
+	uint32_t wheel_tick; /* when the wheel looks at this connection */
+	uint16_t wheel_slot;
+	uint8_t dup_acks;
+	uint8_t quick_acks; /* ACKs still to be sent without delay */
+
+	struct tcp_cold cold;
+} __rte_cache_aligned;
+
+static_assert(offsetof(struct tcp_conn, cold) == 3 * RTE_CACHE_LINE_MIN_SIZE,
+	      "the hot part of a connection is three cache lines");
+static_assert(offsetof(struct tcp_conn, rcv_head) == RTE_CACHE_LINE_MIN_SIZE, "line 1");
+static_assert(offsetof(struct tcp_conn, snd_head) == 2 * RTE_CACHE_LINE_MIN_SIZE, "line 2");
 
 /* --- nodes: out-of-order runs and scoreboard holes ------------------------------------- */
 
@@ -477,7 +480,6 @@ struct tcp_cookie {
 
 struct tcp_stack {
 	struct tcp_conn *conns;
-	struct tcp_cold *cold;
 	uint64_t now;  /* microseconds, the latest told */
 	uint32_t tick; /* milliseconds of it */
 	bool started;  /* the clock has been told once */
@@ -511,7 +513,7 @@ tcp_conn_index(const struct tcp_conn *conn)
 static inline struct tcp_cold *
 tcp_cold(const struct tcp_conn *conn)
 {
-	return &conn->stack->cold[tcp_conn_index(conn)];
+	return (struct tcp_cold *)(uintptr_t)&conn->cold;
 }
 
 static inline bool

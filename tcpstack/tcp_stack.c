@@ -120,12 +120,10 @@ allocate_tables(struct tcp_stack *stack)
 	uint32_t conns = config->max_connections;
 
 	stack->conns = table_alloc(config, conns, sizeof(*stack->conns));
-	stack->cold = table_alloc(config, conns, sizeof(*stack->cold));
 	stack->nodes.node = table_alloc(config, node_count(config), sizeof(struct tcp_node));
 	stack->time_waits.entry =
 		table_alloc(config, config->max_time_wait, sizeof(struct tcp_time_wait));
-	if (stack->conns == NULL || stack->cold == NULL || stack->nodes.node == NULL ||
-	    stack->time_waits.entry == NULL)
+	if (stack->conns == NULL || stack->nodes.node == NULL || stack->time_waits.entry == NULL)
 		return TCP_E_NO_MEMORY;
 	stack->table.conns = stack->conns;
 	stack->table.conn_size = sizeof(*stack->conns);
@@ -178,7 +176,6 @@ tcp_stack_destroy(struct tcp_stack *stack)
 	tcp_table_destroy(&stack->table);
 	rte_free(stack->time_waits.entry);
 	rte_free(stack->nodes.node);
-	rte_free(stack->cold);
 	rte_free(stack->conns);
 	rte_free(stack);
 }
