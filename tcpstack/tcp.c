@@ -646,11 +646,13 @@ tcp_send(struct tcp_conn *conn, struct rte_mbuf *chain)
 uint32_t
 tcp_unacked(const struct tcp_conn *conn)
 {
-	uint32_t first;
+	uint32_t first = conn->snd_una;
 
 	if (!tcp_alive(conn))
 		return 0;
-	first = seq_max(conn->snd_una, tcp_cold(conn)->iss + 1);
+	/* The SYN is not a byte. (Nothing is compared with the ISN: 2 GiB later that is ahead.) */
+	if (conn->state == TCP_SYN_SENT || conn->state == TCP_SYN_RECEIVED)
+		first++;
 	return seq_gt(conn->snd_end, first) ? conn->snd_end - first : 0;
 }
 
