@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole gateway on ports that are no veth: the kernel behind net_tap, and two gateways that
-are each other's next hop over net_memif."""
+"""The whole gateway on ports that are no veth: the kernel behind net_tap, rings within the process,
+and two gateways that are each other's next hop over net_memif."""
 
 import contextlib
 
 import pytest
 
 from harness import netns, peers, pki, scenario
-from harness.gateway import Gateway
+from harness.gateway import BINARY, Gateway
 from harness.scenario import ADDRESS, CLIENT, CLIENT6, TCP_PORT
 
 
@@ -50,29 +50,52 @@ def tap(certificates, binary, wrapper, tmp_path_factory):
             yield topology, config, gateway
 
 
-@pytest.mark.parametrize("name, secured", [("web", True), ("mixed", False), ("web6", True),
-                                           ("mixed6", False)])
-def test_inbound_over_tap(tap, mesh_client, name, secured):
-    topology, _, gateway = tap
-    with peers.Server(topology.work, ADDRESS[name], TCP_PORT) as server:
-        with peers.connect(topology.mesh, ADDRESS[name], TCP_PORT, source(ADDRESS[name]),
-                           mesh_client if secured else None) as sock:
-            for length in (1, 1000, 100_000):
-                peers.exchange(sock, b"t" * length)
-        assert server.accepted[-1].peer == source(ADDRESS[name])
-    assert {port["driver"] for port in gateway.stats()["ports"]} == {"net_tap"}
+def call_workloads(topology, mesh_client):
+    """Connections to workloads over IPv4 and IPv6, with and without TLS."""
+    for name, tls in (("web", mesh_client), ("mixed", None), ("web6", mesh_client),
+                      ("mixed6", None)):
+        address = ADDRESS[name]
+        with peers.Server(topology.work, address, TCP_PORT) as server:
+            with peers.connect(topology.mesh, address, TCP_PORT, source(address), tls) as sock:
+                for length in (1, 1000, 100_000):
+                    peers.exchange(sock, b"d" * length)
+            assert server.accepted[-1].peer == source(address)
 
 
-def test_outbound_over_tap(tap, certificates):
-    topology, config, gateway = tap
+def call_service(topology, config, gateway, certificates):
     service = config.services["auto"]
     tls = pki.server_context(certificates.reviews, certificates.mesh.bundle, ["istio"])
     with peers.Server(topology.mesh, service.address, service.port, peers.echo, tls) as server:
         with peers.connect(topology.work, service.virtual, 80, ADDRESS["client"]) as sock:
-            peers.exchange(sock, b"t" * 100_000)
+            peers.exchange(sock, b"d" * 100_000)
             number = peers.local_port(sock)
         assert server.accepted[-1].uris() == [pki.spiffe("client")]
     assert gateway.log.wait(number)["result"] == "ok"
+
+
+def test_inbound_over_tap(tap, mesh_client):
+    topology, _, gateway = tap
+    call_workloads(topology, mesh_client)
+    assert {port["driver"] for port in gateway.stats()["ports"]} == {"net_tap"}
+
+
+def test_outbound_over_tap(tap, certificates):
+    call_service(*tap, certificates)
+
+
+# --- net_ring ----------------------------------------------------------------------------------
+
+
+def test_both_directions_over_rings(certificates, mesh_client, tmp_path):
+    """At its end no buffer is missing, which the program itself looks at."""
+    program = BINARY.parents[1] / "tests" / "unit" / "dataplane" / "ring_gateway"
+    ports = [{"name": leg, "device": f"net_ring_{leg}",
+              "addresses": list(netns.Topology.GATEWAY[leg])} for leg in TapTopology.LEGS]
+    with netns.Topology() as topology:
+        config = scenario.Scenario(tmp_path / "config", certificates, ports=ports)
+        with Gateway(topology.gateway, config.directory, program) as gateway:
+            call_workloads(topology, mesh_client)
+            call_service(topology, config, gateway, certificates)
 
 
 # --- net_memif: mesh ═ gateway a ─ memif ─ gateway b ═ work -----------------------------------------

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness import netns, peers, pki
-from harness.gateway import Gateway, address_of, check
+from harness.gateway import ROOT, Gateway, address_of, check
 from harness.scenario import CLIENT
 
 MESH = Path(__file__).parent / "mesh_istio"
@@ -92,6 +92,21 @@ def test_check_says_only_that_one_has_no_identity(certificates, binary, tmp_path
     status, said = check(tmp_path / "portcullis.yaml", binary)
     assert status == 0 and " 0 errors, 1 warning\n" in said, said
     assert "lab/bench has no serviceAccount" in said
+
+
+def test_the_example_of_the_documentation_is_one(certificates, binary, tmp_path):
+    write(tmp_path, certificates, 1)
+    section = (ROOT / "docs" / "configuration.md").read_text().split("## The mesh folder")[1]
+    for file in (tmp_path / "mesh").iterdir():
+        file.unlink()
+    (tmp_path / "mesh" / "example.yaml").write_text(section.split("```yaml\n")[1].split("```")[0])
+    config = tmp_path / "portcullis.yaml"
+    behind = "\n".join(line for line in config.read_text().splitlines()
+                       if "source:" not in line).replace("workloads:\n", "workloads:\n"
+                                                         "  - {name: shop/web}\n")
+    config.write_text(behind)
+    status, said = check(config, binary)
+    assert status == 0 and " 0 errors, 0 warnings" in said, said
 
 
 # --- PeerAuthentication --------------------------------------------------------------------------
