@@ -239,6 +239,7 @@ session_accept(struct session_engine *engine, const struct policy_snapshot *snap
 	struct tcp_tuple tuple;
 	struct session *session;
 	uint8_t flags;
+	int error;
 
 	if (!tcp_peek(syn, &tuple, &flags))
 		return false;
@@ -250,10 +251,11 @@ session_accept(struct session_engine *engine, const struct policy_snapshot *snap
 	downstream_config(session, &tuple, &config);
 	config.user = &session->downstream;
 	session->downstream.tuple = tuple;
-	if (tcp_accept(engine->config.tcp, syn, now, &config, &session->downstream.tcp) != 0) {
+	error = tcp_accept(engine->config.tcp, syn, now, &config, &session->downstream.tcp);
+	if (error != TCP_OK) {
 		session->logged = true; /* nothing has begun */
 		session_free(session, now);
-		return false;
+		return error == TCP_E_COOKIE; /* it is answered, the session comes with the ACK */
 	}
 	if (session->outbound)
 		engine->counters.accepted_outbound++;

@@ -503,7 +503,8 @@ stranger(struct worker *worker, struct rte_mbuf *m, uint32_t path, uint64_t now)
 	if (!tcp_peek(m, &tuple, &flags))
 		rte_pktmbuf_free(m);
 	else if ((flags & (RTE_TCP_SYN_FLAG | RTE_TCP_ACK_FLAG | RTE_TCP_RST_FLAG)) ==
-		 RTE_TCP_SYN_FLAG)
+			 RTE_TCP_SYN_FLAG ||
+		 tcp_is_cookie(worker->tcp, m, now))
 		stranger_syn(worker, m, &tuple, path, now);
 	else if (path == SESSION_PATH_LOOP)
 		refuse(worker, m, now);

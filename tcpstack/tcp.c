@@ -38,6 +38,8 @@ tcp_strerror(int error)
 		return "not a connection request";
 	case TCP_E_MALFORMED:
 		return "malformed segment";
+	case TCP_E_COOKIE:
+		return "answered with a SYN cookie";
 	default:
 		return "unknown error";
 	}
@@ -70,8 +72,22 @@ or_default(uint32_t value, uint32_t fallback)
 	return value != 0 ? value : fallback;
 }
 
-static uint8_t
-window_scale(uint32_t room)
+uint16_t
+tcp_config_mss(const struct tcp_conn_config *config, bool ipv4)
+{
+	uint16_t mss = ipv4 ? 1460 : 1440;
+
+	return RTE_MAX(config->mss != 0 ? config->mss : mss, TCP_MSS_MIN);
+}
+
+uint32_t
+tcp_config_room(const struct tcp_conn_config *config)
+{
+	return RTE_MIN(or_default(config->room, DEFAULT_ROOM), TCP_ROOM_MAX);
+}
+
+uint8_t
+tcp_window_scale(uint32_t room)
 {
 	uint64_t most =
 		RTE_MIN(RTE_MAX(4ull * room, (uint64_t)WSCALE_ROOM), (uint64_t)TCP_ROOM_MAX);
@@ -86,10 +102,9 @@ static void
 configure(struct tcp_conn *conn, const struct tcp_conn_config *config)
 {
 	struct tcp_cold *cold = tcp_cold(conn);
-	uint16_t mss = conn->flags & TCP_F_IPV4 ? 1460 : 1440;
-	uint32_t room = RTE_MIN(or_default(config->room, DEFAULT_ROOM), TCP_ROOM_MAX);
+	uint32_t room = tcp_config_room(config);
 
-	cold->path_mss = RTE_MAX(config->mss != 0 ? config->mss : mss, TCP_MSS_MIN);
+	cold->path_mss = tcp_config_mss(config, conn->flags & TCP_F_IPV4);
 	cold->room_max = room;
 	cold->user_timeout_ms = or_default(config->user_timeout_ms, DEFAULT_USER_TIMEOUT_MS);
 	cold->keep_idle_ms = config->keepalive_idle_ms;
@@ -101,7 +116,7 @@ configure(struct tcp_conn *conn, const struct tcp_conn_config *config)
 	cold->user = config->user;
 	conn->mss = cold->path_mss;
 	conn->rcv_limit = room; /* relative to the first byte until that is known */
-	conn->rcv_wscale = window_scale(room);
+	conn->rcv_wscale = tcp_window_scale(room);
 	tcp_timer_set(conn, TCP_TIMER_LIFE,
 		      or_default(config->connect_timeout_ms, DEFAULT_CONNECT_TIMEOUT_MS));
 }
@@ -122,6 +137,7 @@ tcp_conn_new(struct tcp_stack *stack, const struct tcp_tuple *tuple,
 	conn = &stack->conns[stack->free.head];
 	tcp_list_remove(stack, &stack->free, conn, TCP_LIST_EVENTS);
 	stack->n_conns++;
+	generation = tcp_cold(conn)->generation + 1;
 	memset(conn, 0, sizeof(*conn));
 	conn->stack = stack;
 	conn->tuple = *tuple;
@@ -134,8 +150,6 @@ tcp_conn_new(struct tcp_stack *stack, const struct tcp_tuple *tuple,
 	conn->rcv_mss = TCP_MSS_DEFAULT_V4;
 
 	cold = tcp_cold(conn);
-	generation = cold->generation + 1;
-	memset(cold, 0, sizeof(*cold));
 	cold->generation = generation;
 	cold->ooo_tail = TCP_NONE;
 	cold->rto_us = TCP_RTO_INITIAL_US;
@@ -160,7 +174,7 @@ choose_isn(struct tcp_stack *stack, const struct tcp_tuple *tuple, uint32_t time
 }
 
 static void
-send_syn(struct tcp_conn *conn, enum tcp_state state, uint32_t isn)
+begin(struct tcp_conn *conn, enum tcp_state state, uint32_t isn)
 {
 	struct tcp_cold *cold = tcp_cold(conn);
 
@@ -171,6 +185,14 @@ send_syn(struct tcp_conn *conn, enum tcp_state state, uint32_t isn)
 	conn->snd_una = isn;
 	conn->snd_nxt = isn + 1;
 	conn->snd_end = isn + 1;
+	if (state == TCP_SYN_RECEIVED)
+		conn->stack->half_open++;
+}
+
+static void
+send_syn(struct tcp_conn *conn, enum tcp_state state, uint32_t isn)
+{
+	begin(conn, state, isn);
 	conn->flags |= TCP_F_SEND_SYN;
 	tcp_conn_want_output(conn);
 }
@@ -221,38 +243,101 @@ accept_tuple(struct tcp_stack *stack, const struct tcp_tuple *tuple,
 	return TCP_OK;
 }
 
-int
-tcp_accept(struct tcp_stack *stack, struct rte_mbuf *m, uint64_t now,
-	   const struct tcp_conn_config *config, struct tcp_conn **conn)
+/* The peer's ACK to a cookie: the connection as it would have been, and then the segment. */
+static int
+accept_cookie(struct tcp_stack *stack, struct rte_mbuf *m, const struct tcp_tuple *tuple,
+	      struct tcp_segment *segment, const struct tcp_conn_config *config,
+	      struct tcp_conn **conn)
 {
-	struct tcp_segment segment;
-	struct tcp_tuple tuple;
+	struct tcp_cookie cookie;
+	uint32_t time_wait;
+
+	if (!tcp_cookie_check(stack, tuple, segment, &cookie))
+		return TCP_E_NOT_SYN;
+	if (tcp_tuple_free(stack, tuple, &time_wait) != TCP_OK || time_wait != TCP_NONE)
+		return TCP_E_IN_USE;
+	*conn = tcp_conn_new(stack, tuple, config);
+	if (*conn == NULL)
+		return TCP_E_NO_MEMORY;
+	tcp_conn_negotiate(*conn, &cookie.syn);
+	if (cookie.syn.opt.has_wscale)
+		(*conn)->rcv_wscale = cookie.scale;
+	(*conn)->rcv_adv += RTE_MIN(tcp_config_room(config), (uint32_t)UINT16_MAX);
+	begin(*conn, TCP_SYN_RECEIVED, cookie.isn);
+	stack->counters.accepted++;
+	stack->counters.cookies_accepted++;
+	tcp_conn_input(*conn, m, segment);
+	return TCP_OK;
+}
+
+static int
+accept_syn(struct tcp_stack *stack, struct rte_mbuf *m, const struct tcp_tuple *tuple,
+	   struct tcp_segment *segment, const struct tcp_conn_config *config,
+	   struct tcp_conn **conn)
+{
 	uint32_t time_wait, isn;
 
-	tcp_clock(stack, now);
-	if (!tcp_segment_parse(m, &tuple, &segment))
-		return TCP_E_MALFORMED;
-	if ((segment.flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN)
-		return TCP_E_NOT_SYN;
-	tcp_segment_options(m, &segment);
-	if (segment.opt.broken)
+	if (segment->opt.broken)
 		return TCP_E_MALFORMED;
 	if (stack->free.head == TCP_NONE) {
 		stack->counters.table_full++;
 		return TCP_E_NO_MEMORY;
 	}
-	if (accept_tuple(stack, &tuple, &segment, &time_wait) != TCP_OK)
+	if (accept_tuple(stack, tuple, segment, &time_wait) != TCP_OK)
 		return TCP_E_IN_USE;
-	isn = choose_isn(stack, &tuple, time_wait);
+	/* Not in the place of a TIME-WAIT entry: that would take the peer's ACK for its own. */
+	if (time_wait == TCP_NONE && tcp_cookie_wanted(stack)) {
+		tcp_cookie_answer(stack, tuple, segment, config);
+		stack->counters.segments_in++;
+		tcp_chain_free(m);
+		return TCP_E_COOKIE;
+	}
+	isn = choose_isn(stack, tuple, time_wait);
 	if (time_wait != TCP_NONE)
 		tcp_time_wait_remove(stack, time_wait);
-	*conn = tcp_conn_new(stack, &tuple, config);
-	tcp_conn_negotiate(*conn, &segment);
+	*conn = tcp_conn_new(stack, tuple, config);
+	tcp_conn_negotiate(*conn, segment);
 	send_syn(*conn, TCP_SYN_RECEIVED, isn);
 	stack->counters.accepted++;
 	stack->counters.segments_in++;
 	tcp_chain_free(m);
 	return TCP_OK;
+}
+
+int
+tcp_accept(struct tcp_stack *stack, struct rte_mbuf *m, uint64_t now,
+	   const struct tcp_conn_config *config, struct tcp_conn **conn)
+{
+	static const struct tcp_conn_config defaults;
+	struct tcp_segment segment;
+	struct tcp_tuple tuple;
+
+	tcp_clock(stack, now);
+	if (!tcp_segment_parse(m, &tuple, &segment))
+		return TCP_E_MALFORMED;
+	if (config == NULL)
+		config = &defaults;
+	tcp_segment_options(m, &segment);
+	if ((segment.flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN)
+		return accept_syn(stack, m, &tuple, &segment, config, conn);
+	return accept_cookie(stack, m, &tuple, &segment, config, conn);
+}
+
+bool
+tcp_is_cookie(struct tcp_stack *stack, const struct rte_mbuf *m, uint64_t now)
+{
+	struct tcp_segment segment;
+	struct tcp_cookie cookie;
+	struct tcp_tuple tuple;
+	uint32_t time_wait;
+
+	tcp_clock(stack, now);
+	if (!stack->cookies.sent || !tcp_segment_parse(m, &tuple, &segment))
+		return false;
+	tcp_segment_options(m, &segment);
+	/* One of two in a burst may have opened it already. */
+	return tcp_cookie_check(stack, &tuple, &segment, &cookie) &&
+	       tcp_tuple_free(stack, &tuple, &time_wait) == TCP_OK && time_wait == TCP_NONE;
 }
 
 void
@@ -348,10 +433,18 @@ tcp_conn_drop_buffers(struct tcp_conn *conn)
 }
 
 void
+tcp_conn_not_half_open(struct tcp_conn *conn)
+{
+	if (conn->state == TCP_SYN_RECEIVED && !(conn->flags & TCP_F_ACTIVE))
+		conn->stack->half_open--;
+}
+
+void
 tcp_conn_detach(struct tcp_conn *conn, enum tcp_state state)
 {
 	struct tcp_stack *stack = conn->stack;
 
+	tcp_conn_not_half_open(conn);
 	tcp_timer_clear_all(conn);
 	if (conn->flags & TCP_F_IN_TABLE)
 		tcp_table_remove(&stack->table, tcp_table_hash(&stack->table, &conn->tuple),
@@ -553,11 +646,13 @@ tcp_send(struct tcp_conn *conn, struct rte_mbuf *chain)
 uint32_t
 tcp_unacked(const struct tcp_conn *conn)
 {
-	uint32_t first;
+	uint32_t first = conn->snd_una;
 
 	if (!tcp_alive(conn))
 		return 0;
-	first = seq_max(conn->snd_una, tcp_cold(conn)->iss + 1);
+	/* The SYN is not a byte. (Nothing is compared with the ISN: 2 GiB later that is ahead.) */
+	if (conn->state == TCP_SYN_SENT || conn->state == TCP_SYN_RECEIVED)
+		first++;
 	return seq_gt(conn->snd_end, first) ? conn->snd_end - first : 0;
 }
 
@@ -620,5 +715,6 @@ tcp_conn_info(const struct tcp_conn *conn, struct tcp_info *info)
 		.rcv_wscale = conn->rcv_wscale,
 		.timestamps = conn->flags & TCP_F_TIMESTAMPS,
 		.sack = conn->flags & TCP_F_SACK,
+		.ecn = cold->ecn & TCP_ECN_F_OK,
 	};
 }

@@ -51,11 +51,24 @@ struct tcp_tuple {
 	uint16_t remote_port;
 };
 
+/* RFC 3168 */
+enum tcp_ecn {
+	TCP_ECN_PASSIVE, /* for those who ask */
+	TCP_ECN_OFF,
+	TCP_ECN_ON, /* asked for by tcp_connect() */
+};
+
 struct tcp_stack_config {
 	uint32_t max_connections; /* rounded up to a power of two; at least 16 */
 	uint32_t max_time_wait;   /* entries of 64 bytes; the oldest makes room */
 	uint32_t max_ooo_bytes;   /* out-of-order buffer bytes kept per connection */
 	uint32_t time_wait_ms;    /* 2 MSL, RFC 9293 section 3.4.2; 0 means 60,000 */
+	/* With this many handshakes of strangers unfinished, further SYNs are answered with
+	 * cookies (RFC 4987) and cost no memory. 0: a quarter of max_connections, but 16 at
+	 * least; UINT32_MAX: never. */
+	uint32_t max_half_open;
+	enum tcp_ecn ecn;
+	uint32_t max_challenges; /* challenge ACKs a second on average; 0: 1,000 */
 	/* Buffers that the stack sends in. `header_pool`: direct mbufs with at least
 	 * RTE_PKTMBUF_HEADROOM + 128 bytes of room for the headers of a segment.
 	 * `indirect_pool`: mbufs without data room, attached to the payload. Borrowed;
@@ -102,6 +115,8 @@ enum tcp_error {
 	TCP_E_UNREACHABLE = -8, /* ICMP said so while connecting */
 	TCP_E_NOT_SYN = -9,     /* tcp_accept(): the segment opens nothing */
 	TCP_E_MALFORMED = -10,  /* tcp_accept(): lengths or options are broken */
+	TCP_E_COOKIE = -11,     /* tcp_accept(): answered with a SYN cookie. No error: the segment
+				   is consumed, the connection comes with the peer's ACK */
 };
 
 /* A static sentence fragment: "connection refused". */
@@ -152,9 +167,17 @@ uint16_t tcp_input(struct tcp_stack *stack, struct rte_mbuf **segments, uint16_t
  * TCP_E_NO_MEMORY; TCP_E_IN_USE for the second copy of a SYN in one burst, which
  * tcp_refuse() gives to the connection that the first one opened. TCP_EV_CONNECTED follows
  * when the handshake is complete.
+ *
+ * With too many handshakes unfinished (max_half_open) the SYN is answered with a cookie:
+ * TCP_E_COOKIE, the segment is consumed and there is no connection. The ACK that brings the
+ * cookie back is a stranger that tcp_is_cookie() knows; tcp_accept() of it gives a connection
+ * that is established. `config` is then asked for again and should say what it said before.
  */
 int tcp_accept(struct tcp_stack *stack, struct rte_mbuf *segment, uint64_t now,
 	       const struct tcp_conn_config *config, struct tcp_conn **conn);
+
+/* Is this stranger the end of a handshake that was answered with a cookie? */
+bool tcp_is_cookie(struct tcp_stack *stack, const struct rte_mbuf *segment, uint64_t now);
 
 /* Reads the tuple and the flags of a stranger. False: no whole TCP header. */
 bool tcp_peek(const struct rte_mbuf *segment, struct tcp_tuple *tuple, uint8_t *flags);
@@ -293,6 +316,8 @@ void tcp_conn_info(const struct tcp_conn *conn, struct tcp_info *info);
 	X(bytes_in, "payload bytes received in order")                                             \
 	X(bytes_out, "payload bytes sent for the first time")                                      \
 	X(accepted, "connections accepted")                                                        \
+	X(cookies_sent, "SYNs answered with a cookie (RFC 4987)")                                  \
+	X(cookies_accepted, "connections made from a cookie")                                      \
 	X(connected, "outgoing connections established")                                           \
 	X(failed, "connections that ended in an error")                                            \
 	X(retransmits, "segments retransmitted")                                                   \
@@ -308,6 +333,8 @@ void tcp_conn_info(const struct tcp_conn *conn, struct tcp_info *info);
 	X(bad_ack, "acknowledgements of bytes never sent")                                         \
 	X(challenge_acks, "challenge ACKs sent (RFC 5961)")                                        \
 	X(challenge_limited, "challenge ACKs withheld by the rate limit")                          \
+	X(ecn_marked, "segments that arrived with congestion experienced (RFC 3168)")              \
+	X(ecn_reductions, "windows reduced because the peer echoed congestion")                    \
 	X(resets_in, "resets accepted")                                                            \
 	X(resets_out, "resets sent")                                                               \
 	X(resets_ignored, "resets outside the window")                                             \

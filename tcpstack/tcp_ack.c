@@ -4,35 +4,6 @@
 
 #include "tcpstack/tcp_internal.h"
 
-bool
-tcp_challenge_allowed(struct tcp_conn *conn)
-{
-	struct tcp_cold *cold = tcp_cold(conn);
-	uint32_t tick = conn->stack->tick;
-
-	if (tick - cold->challenge_tick >= 1000) {
-		cold->challenge_tick = tick;
-		cold->challenges = 0;
-	}
-	if (cold->challenges >= TCP_CHALLENGES_PER_SECOND)
-		return false;
-	cold->challenges++;
-	return true;
-}
-
-/* RFC 5961 section 7 asks for a limit; per connection, because a limit that connections
- * share tells a blind attacker about the others (CVE-2016-5696). */
-void
-tcp_challenge(struct tcp_conn *conn)
-{
-	if (!tcp_challenge_allowed(conn)) {
-		conn->stack->counters.challenge_limited++;
-		return;
-	}
-	conn->stack->counters.challenge_acks++;
-	tcp_conn_ack_now(conn);
-}
-
 static bool
 outstanding(const struct tcp_conn *conn)
 {
@@ -159,6 +130,7 @@ take(struct tcp_conn *conn, const struct tcp_segment *segment)
 		.acked = segment->ack - conn->snd_una,
 		.duplicate = is_duplicate(conn, segment),
 	};
+	bool echo = tcp_ecn_is_echo(conn, segment);
 	int32_t delivered;
 
 	tcp_ack_window(conn, segment);
@@ -170,7 +142,11 @@ take(struct tcp_conn *conn, const struct tcp_segment *segment)
 		tcp_sack_update(conn, &segment->opt);
 	delivered = (int32_t)(news.acked + cold->sacked - sacked);
 	news.delivered = delivered > 0 ? (uint32_t)delivered : 0;
+	if (echo)
+		conn->flags &= ~TCP_F_CWND_LIMITED; /* no reason to grow */
 	tcp_recovery_ack(conn, &news);
+	if (echo)
+		tcp_ecn_echoed(conn);
 }
 
 bool

@@ -46,12 +46,13 @@ tcp_segment_path(const struct rte_mbuf *segment)
 }
 
 static uint16_t
-write_ipv4(struct rte_mbuf *m, const struct tcp_tuple *tuple, uint32_t len)
+write_ipv4(struct rte_mbuf *m, const struct tcp_tuple *tuple, uint32_t len, uint8_t ecn)
 {
 	struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod(m, struct rte_ipv4_hdr *);
 
 	*ip = (struct rte_ipv4_hdr){
 		.version_ihl = RTE_IPV4_VHL_DEF,
+		.type_of_service = ecn,
 		.total_length = rte_cpu_to_be_16((uint16_t)(sizeof(*ip) + len)),
 		/* Atomic datagrams need no identification (RFC 6864 section 4.1). */
 		.fragment_offset = RTE_BE16(RTE_IPV4_HDR_DF_FLAG),
@@ -65,12 +66,12 @@ write_ipv4(struct rte_mbuf *m, const struct tcp_tuple *tuple, uint32_t len)
 }
 
 static uint16_t
-write_ipv6(struct rte_mbuf *m, const struct tcp_tuple *tuple, uint32_t len)
+write_ipv6(struct rte_mbuf *m, const struct tcp_tuple *tuple, uint32_t len, uint8_t ecn)
 {
 	struct rte_ipv6_hdr *ip = rte_pktmbuf_mtod(m, struct rte_ipv6_hdr *);
 
 	*ip = (struct rte_ipv6_hdr){
-		.vtc_flow = RTE_BE32(6u << 28),
+		.vtc_flow = rte_cpu_to_be_32(6u << 28 | (uint32_t)ecn << 20),
 		.payload_len = rte_cpu_to_be_16((uint16_t)len),
 		.proto = IPPROTO_TCP,
 		.hop_limits = TTL,
@@ -119,7 +120,8 @@ tcp_build_header(struct tcp_stack *stack, const struct tcp_tuple *tuple,
 	m->data_len = m->l3_len + m->l4_len;
 	m->pkt_len = m->data_len;
 	m->packet_type = ipv4 ? RTE_PTYPE_L3_IPV4 : RTE_PTYPE_L3_IPV6;
-	checksum = (ipv4 ? write_ipv4 : write_ipv6)(m, tuple, m->l4_len + header->payload);
+	checksum = (ipv4 ? write_ipv4 : write_ipv6)(m, tuple, m->l4_len + header->payload,
+						    header->ecn);
 	write_tcp(m, tuple, header, checksum);
 	tcp_build_set_path(m, header->path);
 	return m;

@@ -55,6 +55,7 @@ tcp_conn_negotiate(struct tcp_conn *conn, const struct tcp_segment *segment)
 	if (opt->sack_permitted)
 		conn->flags |= TCP_F_SACK;
 	settle_mss(conn, opt);
+	tcp_ecn_negotiate(conn, segment);
 	conn->snd_wnd = segment->window;
 	conn->snd_wl1 = segment->seq;
 	conn->snd_wl2 = segment->ack;
@@ -78,11 +79,12 @@ establish(struct tcp_conn *conn, const struct tcp_segment *segment)
 	if (conn->flags & TCP_F_RTT_TIMED) {
 		conn->flags &= ~TCP_F_RTT_TIMED;
 		tcp_rtt_sample(conn, (uint32_t)conn->stack->now - cold->rtt_start);
-	} else {
+	} else if (conn->flags & TCP_F_SYN_RETRANSMITTED) {
 		cold->rto_us = TCP_RTO_AFTER_SYN_US;
 	}
 	if (conn->flags & TCP_F_SYN_RETRANSMITTED)
 		conn->cwnd = conn->mss; /* RFC 5681 section 3.1 */
+	tcp_conn_not_half_open(conn);
 	conn->state = TCP_ESTABLISHED;
 	if (conn->flags & TCP_F_ACTIVE)
 		conn->stack->counters.connected++;
@@ -206,6 +208,7 @@ syn_input(struct tcp_conn *conn, struct tcp_segment *segment)
 			return true;
 		}
 		conn->stack->counters.duplicates++;
+		tcp_ecn_syn_again(conn, segment);
 		conn->flags |= TCP_F_SEND_SYN | TCP_F_SYN_RETRANSMITTED;
 		conn->flags &= ~TCP_F_RTT_TIMED;
 		tcp_conn_want_output(conn);
@@ -458,6 +461,8 @@ synchronized_input(struct tcp_conn *conn, struct tcp_segment *segment)
 		return false;
 	if (!tcp_ack_input(conn, segment))
 		return false;
+	if (segment->ecn != 0 || segment->flags & TCP_CWR)
+		tcp_ecn_data(conn, segment);
 	fin_acknowledged(conn);
 	return tcp_alive(conn);
 }

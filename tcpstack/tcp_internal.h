@@ -23,6 +23,9 @@
  *     tcp_time_wait.c   TIME-WAIT
  *     tcp_isn.c         initial sequence numbers, ports (RFC 6528, 6056)
  *     tcp_icmp.c        ICMP errors (RFC 5927), path MTU
+ *     tcp_challenge.c   how many challenge ACKs (RFC 5961)
+ *     tcp_ecn.c         congestion notification (RFC 3168)
+ *     tcp_cookie.c      SYN cookies (RFC 4987)
  *     tcp_chain.c       chains of mbufs
  */
 
@@ -76,6 +79,10 @@
 #define TCP_RST 0x04
 #define TCP_PSH 0x08
 #define TCP_ACK 0x10
+#define TCP_ECE 0x40
+#define TCP_CWR 0x80
+
+#define TCP_ECT_0 2 /* the field in the IP header, RFC 3168 section 5 */
 
 /* --- sequence numbers (RFC 9293 section 3.4) ------------------------------------------- */
 
@@ -137,7 +144,8 @@ struct tcp_segment {
 	uint32_t window; /* the field, not scaled */
 	uint32_t header; /* bytes before the payload: IP and TCP headers */
 	uint8_t flags;
-	bool pure; /* it came without payload, SYN and FIN */
+	uint8_t ecn; /* the field in the IP header */
+	bool pure;   /* it came without payload, SYN and FIN */
 	struct tcp_options opt;
 };
 
@@ -191,53 +199,6 @@ enum tcp_conn_flag {
 	TCP_F_PRIVATE_NODE = 1 << 26, /* this connection's own node is in its scoreboard */
 };
 
-/*
- * The hot part: three cache lines, one for finding it and the sequence numbers, one for
- * receiving and the windows, one for sending and the lists. Times, statistics and the
- * machinery of loss stand in struct tcp_cold.
- */
-struct tcp_conn {
-	struct tcp_tuple tuple;
-	uint32_t flags;
-	uint32_t rcv_nxt;
-	uint32_t rcv_adv; /* right edge of the window that was promised */
-	uint32_t snd_una;
-	uint32_t snd_nxt; /* the highest ever sent; it is never pulled back */
-	struct tcp_stack *stack;
-
-	struct rte_mbuf *rcv_head, *rcv_tail; /* in order, not taken yet */
-	uint8_t state;                        /* enum tcp_state */
-	uint8_t events;                       /* pending, enum tcp_event_bits */
-	uint8_t snd_wscale, rcv_wscale;
-	uint32_t snd_wnd;
-	uint32_t snd_wl1, snd_wl2;
-	uint32_t ts_recent;
-	uint32_t last_ack_sent;
-	uint32_t rcv_limit; /* right edge that the caller's room allows */
-	uint32_t rcv_queued;
-	uint32_t cwnd;
-	uint32_t ooo_head;  /* node, sorted by sequence */
-	uint32_t hole_head; /* node, sorted by sequence */
-	uint16_t mss;       /* payload per segment, timestamps already taken off */
-	uint16_t rcv_mss;   /* largest payload seen */
-
-	struct rte_mbuf *snd_head, *snd_tail;
-	struct rte_mbuf *snd_cursor; /* holds the byte snd_nxt; NULL: all is sent */
-	uint32_t snd_end;            /* sequence number after the last byte queued */
-	uint16_t snd_head_off;       /* bytes of snd_head that are acknowledged */
-	uint16_t snd_cursor_off;
-	struct tcp_link links[TCP_LISTS];
-	uint32_t wheel_tick; /* when the wheel looks at this connection */
-	uint16_t wheel_slot;
-	uint8_t dup_acks;
-	uint8_t quick_acks; /* ACKs still to be sent without delay */
-} __rte_cache_aligned;
-
-static_assert(sizeof(struct tcp_conn) == 3 * RTE_CACHE_LINE_MIN_SIZE,
-	      "the hot part of a connection is three cache lines");
-static_assert(offsetof(struct tcp_conn, rcv_head) == RTE_CACHE_LINE_MIN_SIZE, "line 1");
-static_assert(offsetof(struct tcp_conn, snd_head) == 2 * RTE_CACHE_LINE_MIN_SIZE, "line 2");
-
 enum tcp_timer {
 	TCP_TIMER_REXMT, /* retransmission; with nothing in flight, the zero-window probe */
 	TCP_TIMER_ACK,   /* delayed ACK */
@@ -251,6 +212,14 @@ enum tcp_recovery_state {
 	TCP_OPEN,     /* nothing is known to be lost */
 	TCP_RECOVERY, /* repairing without a timeout */
 	TCP_LOSS,     /* repairing after a timeout */
+};
+
+enum tcp_ecn_flag {
+	TCP_ECN_F_OK = 1 << 0,      /* agreed on: the peer may send ECT */
+	TCP_ECN_F_ECT = 1 << 1,     /* and so may we */
+	TCP_ECN_F_ECHO = 1 << 2,    /* ACKs carry ECE until CWR comes */
+	TCP_ECN_F_CWR = 1 << 3,     /* to be said with the next new data */
+	TCP_ECN_F_REDUCED = 1 << 4, /* the window was reduced for what ends at ecn_recover */
 };
 
 /* RFC 9438. Windows in segments, as the RFC has them, times in seconds. */
@@ -279,6 +248,8 @@ struct tcp_cold {
 	uint8_t n_sack;
 	uint16_t n_holes;
 	uint8_t challenges; /* sent in the second that began at challenge_tick */
+	uint8_t ecn;        /* enum tcp_ecn_flag */
+	uint32_t ecn_recover;
 
 	/* The scoreboard (tcp_sack.c) and recovery (tcp_recovery.c). */
 	uint32_t snd_fack; /* end of the highest range that is SACKed or marked lost */
@@ -319,6 +290,56 @@ struct tcp_cold {
 	uint64_t bytes_sent, bytes_acked, bytes_received;
 	uint64_t segments_sent, segments_received;
 } __rte_cache_aligned;
+
+/*
+ * The hot part is three cache lines, one for finding it and the sequence numbers, one for
+ * receiving and the windows, one for sending and the lists. Times, statistics and the
+ * machinery of loss follow in struct tcp_cold: in the same page, and at an offset that the
+ * compiler knows.
+ */
+struct tcp_conn {
+	struct tcp_tuple tuple;
+	uint32_t flags;
+	uint32_t rcv_nxt;
+	uint32_t rcv_adv; /* right edge of the window that was promised */
+	uint32_t snd_una;
+	uint32_t snd_nxt; /* the highest ever sent; it is never pulled back */
+	struct tcp_stack *stack;
+
+	struct rte_mbuf *rcv_head, *rcv_tail; /* in order, not taken yet */
+	uint8_t state;                        /* enum tcp_state */
+	uint8_t events;                       /* pending, enum tcp_event_bits */
+	uint8_t snd_wscale, rcv_wscale;
+	uint32_t snd_wnd;
+	uint32_t snd_wl1, snd_wl2;
+	uint32_t ts_recent;
+	uint32_t last_ack_sent;
+	uint32_t rcv_limit; /* right edge that the caller's room allows */
+	uint32_t rcv_queued;
+	uint32_t cwnd;
+	uint32_t ooo_head;  /* node, sorted by sequence */
+	uint32_t hole_head; /* node, sorted by sequence */
+	uint16_t mss;       /* payload per segment, timestamps already taken off */
+	uint16_t rcv_mss;   /* largest payload seen */
+
+	struct rte_mbuf *snd_head, *snd_tail;
+	struct rte_mbuf *snd_cursor; /* holds the byte snd_nxt; NULL: all is sent */
+	uint32_t snd_end;            /* sequence number after the last byte queued */
+	uint16_t snd_head_off;       /* bytes of snd_head that are acknowledged */
+	uint16_t snd_cursor_off;
+	struct tcp_link links[TCP_LISTS];
+	uint32_t wheel_tick; /* when the wheel looks at this connection */
+	uint16_t wheel_slot;
+	uint8_t dup_acks;
+	uint8_t quick_acks; /* ACKs still to be sent without delay */
+
+	struct tcp_cold cold;
+} __rte_cache_aligned;
+
+static_assert(offsetof(struct tcp_conn, cold) == 3 * RTE_CACHE_LINE_MIN_SIZE,
+	      "the hot part of a connection is three cache lines");
+static_assert(offsetof(struct tcp_conn, rcv_head) == RTE_CACHE_LINE_MIN_SIZE, "line 1");
+static_assert(offsetof(struct tcp_conn, snd_head) == 2 * RTE_CACHE_LINE_MIN_SIZE, "line 2");
 
 /* --- nodes: out-of-order runs and scoreboard holes ------------------------------------- */
 
@@ -439,15 +460,31 @@ struct tcp_time_waits {
 	uint32_t free_head;
 };
 
+/* --- SYN cookies (tcp_cookie.c) -------------------------------------------------------- */
+
+struct tcp_cookies {
+	uint64_t secret[2][2]; /* of even and of odd periods */
+	uint32_t period;       /* the youngest secret's; 0: there are none yet */
+	uint32_t last_tick;    /* when the last cookie was sent */
+	bool sent;             /* one is out that may still be good */
+};
+
+/* What a cookie gives back. */
+struct tcp_cookie {
+	struct tcp_segment syn; /* sequence number and options of the peer's SYN */
+	uint32_t isn;
+	uint8_t scale; /* our window scale, where the SYN had one */
+};
+
 /* --- the stack ------------------------------------------------------------------------- */
 
 struct tcp_stack {
 	struct tcp_conn *conns;
-	struct tcp_cold *cold;
 	uint64_t now;  /* microseconds, the latest told */
 	uint32_t tick; /* milliseconds of it */
 	bool started;  /* the clock has been told once */
 	uint32_t n_conns;
+	uint32_t half_open; /* SYN-RECEIVED and not opened by tcp_connect() */
 	struct tcp_list free;
 	struct tcp_list events;
 	struct tcp_list output;
@@ -459,6 +496,10 @@ struct tcp_stack {
 	uint32_t replies_head, replies_tail;
 	uint64_t isn_key[2], port_key[2], ts_key[2];
 	uint32_t port_next; /* RFC 6056 algorithm 3: next_ephemeral */
+	struct tcp_cookies cookies;
+	uint32_t challenge_left; /* of the second that began at challenge_tick */
+	uint32_t challenge_tick;
+	bool challenge_drawn;
 	struct tcp_stack_config config;
 	struct tcp_counters counters;
 };
@@ -472,7 +513,7 @@ tcp_conn_index(const struct tcp_conn *conn)
 static inline struct tcp_cold *
 tcp_cold(const struct tcp_conn *conn)
 {
-	return &conn->stack->cold[tcp_conn_index(conn)];
+	return (struct tcp_cold *)(uintptr_t)&conn->cold;
 }
 
 static inline bool
@@ -523,6 +564,12 @@ void tcp_conn_reap(struct tcp_conn *conn);
 void tcp_conn_reset(struct tcp_conn *conn);
 /* The state that a queued FIN leads to. */
 void tcp_conn_fin_state(struct tcp_conn *conn);
+/* To be called when SYN-RECEIVED ends. */
+void tcp_conn_not_half_open(struct tcp_conn *conn);
+/* What a configuration says, with the defaults. */
+uint16_t tcp_config_mss(const struct tcp_conn_config *config, bool ipv4);
+uint32_t tcp_config_room(const struct tcp_conn_config *config);
+uint8_t tcp_window_scale(uint32_t room);
 
 void tcp_list_init(struct tcp_list *list);
 void tcp_list_push(struct tcp_stack *stack, struct tcp_list *list, struct tcp_conn *conn,
@@ -543,8 +590,16 @@ void tcp_segment_options(const struct rte_mbuf *m, struct tcp_segment *segment);
 /* --- tcp_options.c --------------------------------------------------------------------- */
 
 void tcp_options_parse(const uint8_t *data, size_t len, bool syn, struct tcp_options *opt);
+struct tcp_syn_options {
+	uint16_t mss;
+	bool sack, timestamps, wscale;
+	uint8_t scale;
+	uint32_t ts_val, ts_ecr;
+};
+
 /* Each writes at most TCP_OPTIONS_MAX bytes, a multiple of four, and returns how many. */
 uint8_t tcp_options_syn(const struct tcp_conn *conn, uint8_t *out);
+uint8_t tcp_options_write_syn(const struct tcp_syn_options *syn, uint8_t *out);
 uint8_t tcp_options_plain(struct tcp_conn *conn, uint8_t *out);
 uint8_t tcp_options_timestamps(uint8_t *out, uint32_t val, uint32_t ecr);
 /* What tcp_options_plain() would take beside the timestamps. */
@@ -563,9 +618,6 @@ void tcp_conn_ack_now(struct tcp_conn *conn);
 /* False: the segment is to be dropped. */
 bool tcp_ack_input(struct tcp_conn *conn, const struct tcp_segment *segment);
 void tcp_ack_window(struct tcp_conn *conn, const struct tcp_segment *segment);
-void tcp_challenge(struct tcp_conn *conn);
-/* Spends one of the connection's unprovoked ACKs of this second. */
-bool tcp_challenge_allowed(struct tcp_conn *conn);
 /* (Re)starts the user timeout, or stops it when nothing is outstanding. */
 void tcp_user_timer(struct tcp_conn *conn);
 
@@ -575,6 +627,7 @@ struct tcp_header {
 	uint32_t seq, ack;
 	uint16_t window;
 	uint8_t flags;
+	uint8_t ecn; /* for the IP header */
 	uint8_t options_len;
 	const uint8_t *options;
 	uint32_t payload;
@@ -691,6 +744,37 @@ int tcp_port_choose(struct tcp_stack *stack, struct tcp_tuple *tuple);
 /* TCP_OK when a connection may be opened there; *time_wait is an entry that it replaces. */
 int tcp_tuple_free(const struct tcp_stack *stack, const struct tcp_tuple *tuple,
 		   uint32_t *time_wait);
+
+/* --- tcp_challenge.c ------------------------------------------------------------------- */
+
+void tcp_challenge(struct tcp_conn *conn);
+/* Spends one of the connection's unprovoked ACKs of this second. */
+bool tcp_challenge_allowed(struct tcp_conn *conn);
+
+/* --- tcp_ecn.c ------------------------------------------------------------------------- */
+
+/* For our SYN or SYN-ACK. */
+uint8_t tcp_ecn_syn_flags(const struct tcp_conn *conn);
+/* Is this SYN one that is answered with ECE? */
+bool tcp_ecn_asked(const struct tcp_stack *stack, const struct tcp_segment *syn);
+void tcp_ecn_negotiate(struct tcp_conn *conn, const struct tcp_segment *segment);
+/* The SYN came once more; perhaps without ECN now. */
+void tcp_ecn_syn_again(struct tcp_conn *conn, const struct tcp_segment *segment);
+void tcp_ecn_data(struct tcp_conn *conn, const struct tcp_segment *segment);
+bool tcp_ecn_is_echo(const struct tcp_conn *conn, const struct tcp_segment *segment);
+void tcp_ecn_echoed(struct tcp_conn *conn);
+/* What ECN adds to a header. */
+void tcp_ecn_mark(const struct tcp_conn *conn, bool new_data, struct tcp_header *header);
+
+/* --- tcp_cookie.c ---------------------------------------------------------------------- */
+
+/* Are there so many half-open connections that a SYN is to be answered with a cookie? */
+bool tcp_cookie_wanted(const struct tcp_stack *stack);
+void tcp_cookie_answer(struct tcp_stack *stack, const struct tcp_tuple *tuple,
+		       const struct tcp_segment *segment, const struct tcp_conn_config *config);
+/* Does this stranger's ACK bring a cookie of ours back? */
+bool tcp_cookie_check(struct tcp_stack *stack, const struct tcp_tuple *tuple,
+		      const struct tcp_segment *segment, struct tcp_cookie *out);
 
 /* --- tcp_chain.c ----------------------------------------------------------------------- */
 

@@ -123,31 +123,47 @@ tcp_options_timestamps(uint8_t *out, uint32_t val, uint32_t ecr)
 	return TCP_TS_OPTION_LEN;
 }
 
-/* A SYN offers everything; a SYN-ACK only what the SYN offered. */
 uint8_t
-tcp_options_syn(const struct tcp_conn *conn, uint8_t *out)
+tcp_options_write_syn(const struct tcp_syn_options *syn, uint8_t *out)
 {
-	bool offer = conn->state == TCP_SYN_SENT;
 	uint8_t *p = out;
 
 	*p++ = OPT_MSS;
 	*p++ = 4;
-	p = put16(p, tcp_cold(conn)->path_mss);
-	if (offer || conn->flags & TCP_F_SACK) {
+	p = put16(p, syn->mss);
+	if (syn->sack) {
 		*p++ = OPT_NOP;
 		*p++ = OPT_NOP;
 		*p++ = OPT_SACK_PERMITTED;
 		*p++ = 2;
 	}
-	if (offer || conn->flags & TCP_F_TIMESTAMPS)
-		p += tcp_options_timestamps(p, tcp_ts_now(conn), conn->ts_recent);
-	if (offer || conn->flags & TCP_F_WSCALE) {
+	if (syn->timestamps)
+		p += tcp_options_timestamps(p, syn->ts_val, syn->ts_ecr);
+	if (syn->wscale) {
 		*p++ = OPT_NOP;
 		*p++ = OPT_WSCALE;
 		*p++ = 3;
-		*p++ = conn->rcv_wscale;
+		*p++ = syn->scale;
 	}
 	return (uint8_t)(p - out);
+}
+
+/* A SYN offers everything; a SYN-ACK only what the SYN offered. */
+uint8_t
+tcp_options_syn(const struct tcp_conn *conn, uint8_t *out)
+{
+	bool offer = conn->state == TCP_SYN_SENT;
+	struct tcp_syn_options syn = {
+		.mss = tcp_cold(conn)->path_mss,
+		.sack = offer || conn->flags & TCP_F_SACK,
+		.timestamps = offer || conn->flags & TCP_F_TIMESTAMPS,
+		.wscale = offer || conn->flags & TCP_F_WSCALE,
+		.scale = conn->rcv_wscale,
+		.ts_val = tcp_ts_now(conn),
+		.ts_ecr = conn->ts_recent,
+	};
+
+	return tcp_options_write_syn(&syn, out);
 }
 
 static uint8_t

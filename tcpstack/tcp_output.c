@@ -239,6 +239,7 @@ plan_handshake(struct tcp_conn *conn, struct plan *plan)
 	plan->kind = PLAN_SYN;
 	plan->seq = tcp_cold(conn)->iss;
 	plan->flags = conn->state == TCP_SYN_SENT ? TCP_SYN : TCP_SYN | TCP_ACK;
+	plan->flags |= tcp_ecn_syn_flags(conn);
 	return true;
 }
 
@@ -305,6 +306,8 @@ sent_new(struct turn *turn, const struct plan *plan)
 	bool first = tcp_in_flight(conn) == 0;
 
 	advance_cursor(conn, plan->len);
+	if (plan->len > 0)
+		cold->ecn &= ~TCP_ECN_F_CWR; /* it is said */
 	conn->snd_nxt += plan->len;
 	if (plan->flags & TCP_FIN) {
 		conn->snd_nxt++;
@@ -420,6 +423,7 @@ build(struct turn *turn, const struct plan *plan)
 		header.options_len = tcp_options_plain(conn, options);
 	if (plan->kind != PLAN_RESET)
 		header.window = window_field(conn, plan->kind == PLAN_SYN ? 0 : conn->rcv_wscale);
+	tcp_ecn_mark(conn, plan->kind == PLAN_NEW && plan->len > 0, &header);
 	m = tcp_build_header(turn->stack, &conn->tuple, &header);
 	if (m != NULL && plan->len > 0 &&
 	    !tcp_build_payload(turn->stack, m, plan->payload, plan->payload_off, plan->len))

@@ -119,6 +119,9 @@ tcp_recovery_ack(struct tcp_conn *conn, const struct tcp_ack_news *news)
 		delivered = infer_delivered(conn, news);
 	if (cold->recovery != TCP_OPEN && seq_ge(conn->snd_una, cold->recover))
 		leave(conn);
+	/* Or it would be ahead again when the sequence space has gone half round. */
+	if (cold->recovery == TCP_OPEN && seq_gt(conn->snd_una - 1, cold->recover))
+		cold->recover = conn->snd_una - 1;
 	switch (cold->recovery) {
 	case TCP_OPEN:
 		open_ack(conn, news, delivered);

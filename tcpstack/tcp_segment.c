@@ -19,13 +19,14 @@ map_v4(struct in6_addr *out, rte_be32_t addr)
 
 /* What arrives was sent by the remote to the local end. */
 static bool
-parse_addresses(const struct rte_mbuf *m, struct tcp_tuple *tuple)
+parse_addresses(const struct rte_mbuf *m, struct tcp_tuple *tuple, uint8_t *ecn)
 {
 	if (RTE_ETH_IS_IPV4_HDR(m->packet_type) && m->l3_len >= sizeof(struct rte_ipv4_hdr)) {
 		const struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod(m, const struct rte_ipv4_hdr *);
 
 		map_v4(&tuple->remote, ip->src_addr);
 		map_v4(&tuple->local, ip->dst_addr);
+		*ecn = ip->type_of_service & 3;
 		return true;
 	}
 	if (RTE_ETH_IS_IPV6_HDR(m->packet_type) && m->l3_len >= sizeof(struct rte_ipv6_hdr)) {
@@ -33,6 +34,7 @@ parse_addresses(const struct rte_mbuf *m, struct tcp_tuple *tuple)
 
 		memcpy(&tuple->remote, ip->src_addr, 16);
 		memcpy(&tuple->local, ip->dst_addr, 16);
+		*ecn = rte_be_to_cpu_32(ip->vtc_flow) >> 20 & 3;
 		return true;
 	}
 	return false;
@@ -44,7 +46,7 @@ tcp_segment_parse(const struct rte_mbuf *m, struct tcp_tuple *tuple, struct tcp_
 	const struct rte_tcp_hdr *tcp;
 	uint32_t header;
 
-	if (m->data_len < m->l3_len + sizeof(*tcp) || !parse_addresses(m, tuple))
+	if (m->data_len < m->l3_len + sizeof(*tcp) || !parse_addresses(m, tuple, &segment->ecn))
 		return false;
 	tcp = rte_pktmbuf_mtod_offset(m, const struct rte_tcp_hdr *, m->l3_len);
 	header = (uint32_t)(tcp->data_off >> 4) * 4;

@@ -120,12 +120,10 @@ allocate_tables(struct tcp_stack *stack)
 	uint32_t conns = config->max_connections;
 
 	stack->conns = table_alloc(config, conns, sizeof(*stack->conns));
-	stack->cold = table_alloc(config, conns, sizeof(*stack->cold));
 	stack->nodes.node = table_alloc(config, node_count(config), sizeof(struct tcp_node));
 	stack->time_waits.entry =
 		table_alloc(config, config->max_time_wait, sizeof(struct tcp_time_wait));
-	if (stack->conns == NULL || stack->cold == NULL || stack->nodes.node == NULL ||
-	    stack->time_waits.entry == NULL)
+	if (stack->conns == NULL || stack->nodes.node == NULL || stack->time_waits.entry == NULL)
 		return TCP_E_NO_MEMORY;
 	stack->table.conns = stack->conns;
 	stack->table.conn_size = sizeof(*stack->conns);
@@ -145,6 +143,8 @@ tcp_stack_create(const struct tcp_stack_config *config, int *error)
 	stack->config = *config;
 	stack->config.max_connections =
 		rte_align32pow2(RTE_MIN(RTE_MAX(config->max_connections, 16u), 1u << 30));
+	if (config->max_half_open == 0)
+		stack->config.max_half_open = RTE_MAX(stack->config.max_connections / 4, 16u);
 	stack->config.max_time_wait = RTE_MIN(config->max_time_wait, 1u << 30);
 	if (config->time_wait_ms == 0)
 		stack->config.time_wait_ms = DEFAULT_TIME_WAIT_MS;
@@ -176,7 +176,6 @@ tcp_stack_destroy(struct tcp_stack *stack)
 	tcp_table_destroy(&stack->table);
 	rte_free(stack->time_waits.entry);
 	rte_free(stack->nodes.node);
-	rte_free(stack->cold);
 	rte_free(stack->conns);
 	rte_free(stack);
 }

@@ -24,6 +24,7 @@ host_create(struct sim *sim, const struct tcp_stack_config *config)
 	host->random.state = rng_next(&sim->rng);
 	struct tcp_stack_config own = *config;
 
+	own.ecn = (enum tcp_ecn)rng_between(&sim->rng, TCP_ECN_PASSIVE, TCP_ECN_ON);
 	own.random = rng_fill;
 	own.random_ctx = &host->random;
 	own.socket_id = SOCKET_ID_ANY;
@@ -124,7 +125,7 @@ take_stranger(struct host *host, struct rte_mbuf *m)
 	}
 	struct endpoint *ep = NULL;
 
-	if ((flags & (SYN | ACK | RST | FIN)) == SYN)
+	if ((flags & (SYN | ACK | RST | FIN)) == SYN || tcp_is_cookie(host->stack, m, sim->now))
 		ep = flow_listener(host, tuple.local_port);
 	if (ep == NULL) {
 		tcp_refuse(host->stack, m, sim->now);
@@ -134,6 +135,8 @@ take_stranger(struct host *host, struct rte_mbuf *m)
 
 	if (rc == TCP_OK) {
 		endpoint_accepted(ep, conn);
+	} else if (rc == TCP_E_COOKIE) {
+		sim_trace(sim, "h%u answers with a cookie", host->index);
 	} else if (rc == TCP_E_IN_USE) {
 		/* The second copy of a SYN in one burst. */
 		tcp_refuse(host->stack, m, sim->now);
