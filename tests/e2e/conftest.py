@@ -10,7 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from harness import netns, pki, scenario  # noqa: E402
-from harness.gateway import BINARY, IMPAIR, Gateway  # noqa: E402
+from harness.gateway import BINARY, IMPAIR, ConnectionLog, Gateway  # noqa: E402
 from harness.peers import Server, echo, http  # noqa: E402
 
 
@@ -29,6 +29,13 @@ def pytest_configure(config):
         program = Path(config.getoption(option)).resolve()
         if not os.access(program, os.X_OK):
             raise pytest.UsageError(f"{option} {program}: build it first (ninja -C build)")
+
+
+@pytest.fixture(autouse=True)
+def _fresh_logs():
+    """Ports of clients come again: a test looks at lines of its own time only."""
+    for log in list(ConnectionLog.live):
+        log.forget()
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import shlex
 import signal
 import socket
 import time
+import weakref
 from pathlib import Path
 
 from .process import Failed, Process, run
@@ -65,7 +66,10 @@ def address_of(endpoint):
 class ConnectionLog:
     """Follows the file of JSON lines."""
 
+    live = weakref.WeakSet()  # all of them: conftest.py has them forget before each test
+
     def __init__(self, path):
+        ConnectionLog.live.add(self)
         self.path = Path(path)
         self.lines = []
         self._at = 0
